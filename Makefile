@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# vizbpf: `make` builds build/vizbpf; `make demo` and `make test` also install what they need.
+#
+# V=1 shows the commands; PREFIX= and DESTDIR= as everywhere.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD := build
+CLANG ?= clang
+BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+CC ?= gcc
+PKG_CONFIG ?= pkg-config
+VERSION := 0.1.0
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+
+PACKAGES := libbpf libelf json-c zlib capstone libprotobuf-c
+CFLAGS ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -DVIZ_VERSION='"$(VERSION)"' -DVIZ_PREFIX='"$(PREFIX)"' -I$(BUILD) -Iuser
+CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fno-strict-aliasing
+BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(ARCH) -Ivmlinux -Ibpf -Wall -Wextra -Wno-unused-parameter
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
+
+SOURCES := $(wildcard user/*.c user/*/*.c)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+BPF_HEADERS := $(wildcard bpf/*.h vmlinux/*.h)
+SKELETON := $(BUILD)/vizbpf.skel.h
+
+all: $(BUILD)/vizbpf
+
+# Parts with build rules of their own add to OBJECTS, GENERATED and LDLIBS.
+GENERATED := $(SKELETON)
+LDLIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
+-include $(wildcard user/*/*.mk)
+
+$(BUILD)/vizbpf: $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
+
+$(BUILD)/user/%.o: user/%.c | $(GENERATED)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(BUILD)/vizbpf.bpf.o: $(BPF_SOURCES:%.c=$(BUILD)/%.o)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(SKELETON): $(BUILD)/vizbpf.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name vizbpf_bpf > $@.tmp && mv $@.tmp $@
+
+-include $(OBJECTS:.o=.d)
+
+clean:
+	$(Q)rm -rf $(BUILD)
+
+.DELETE_ON_ERROR:
+.PHONY: all clean

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Everything that crosses the boundary between the BPF programs and user space:
+ * ring buffer records, map keys and values, the offsets of one CPython build.
+ * Fixed-width types only; append, never reorder.
+ *
+ * All times are nanoseconds of CLOCK_MONOTONIC (bpf_ktime_get_ns()).
+ * All tids and tgids are those of the initial pid namespace.
+ */
+#ifndef VIZ_RECORDS_H
+#define VIZ_RECORDS_H
+
+#ifndef __bpf__
+#include <stdint.h>
+#define VIZ_U8 uint8_t
+#define VIZ_U16 uint16_t
+#define VIZ_U32 uint32_t
+#define VIZ_U64 uint64_t
+#define VIZ_S32 int32_t
+#else
+#define VIZ_U8 __u8
+#define VIZ_U16 __u16
+#define VIZ_U32 __u32
+#define VIZ_U64 __u64
+#define VIZ_S32 __s32
+#endif
+
+enum viz_limit {
+	VIZ_NAME_MAX = 256,	/* bytes of a function's name that are kept, UTF-8 */
+	VIZ_PATH_MAX = 512,	/* bytes of a file name that are kept, UTF-8 (the end is kept) */
+	VIZ_BUILDS_MAX = 64,	/* different CPython builds in one trace */
+	VIZ_LEAVE_SITES = 4,	/* exits of one eval function */
+	VIZ_PAYLOAD_MAX = 2048, /* bytes of a custom event */
+};
+
+/* The first byte after the time and the thread of every record. */
+enum viz_record_kind {
+	VIZ_ENTER = 1,	    /* struct viz_enter: a Python call begins (or a generator resumes) */
+	VIZ_LEAVE = 2,	    /* struct viz_leave: it returns, yields or raises */
+	VIZ_CODE = 3,	    /* struct viz_code: what a code id means; precedes its first use */
+	VIZ_CODE_FREED = 4, /* struct viz_code_freed: the id is not used any more */
+	VIZ_FORK = 5,	    /* struct viz_life: tgid is new, other is its parent */
+	VIZ_EXEC = 6,	    /* struct viz_life: tgid runs another program */
+	VIZ_EXIT = 7,	    /* struct viz_life: the thread ended; flags: VIZ_LIFE_LAST for the last one */
+	VIZ_SIGHT = 8,	    /* struct viz_life: an interpreter nobody prepared runs in tgid */
+	VIZ_STACK_LOW = 9,  /* struct viz_guard: little C stack left, clear the slot now */
+	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
+	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created */
+	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
+	VIZ_MAPPED = 13,    /* struct viz_life: tgid mapped an executable file; other = 0 */
+	VIZ_SLOT_TAKEN = 14, /* struct viz_life: somebody else wrote the PEP 523 slot */
+};
+
+/* Head of every record. 16 bytes. */
+struct viz_head {
+	VIZ_U64 ts;
+	VIZ_U32 tid;
+	VIZ_U8 kind;	/* enum viz_record_kind */
+	VIZ_U8 flags;	/* by kind */
+	VIZ_U16 cpu;
+};
+
+enum viz_enter_flag {
+	VIZ_ENTER_RESUME = 1,	/* a generator or coroutine goes on */
+	VIZ_ENTER_THROW = 2,	/* it goes on by throw() or close() */
+	VIZ_ENTER_CALLER = 4,	/* caller_code is valid */
+};
+
+/*
+ * sp, frame and caller are the low 32 bits of addresses: they identify an open call
+ * within its thread, nothing more. sp is the stack pointer as it was at the first
+ * instruction of the eval function, 0 where the engine has none. 40 bytes.
+ */
+struct viz_enter {
+	struct viz_head head;
+	VIZ_U32 code;		/* code id, see struct viz_code */
+	VIZ_U32 sp;
+	VIZ_U32 frame;		/* the new frame */
+	VIZ_U32 caller;		/* the frame that was current before, 0: not read */
+	VIZ_U32 caller_code;	/* code id of that frame; VIZ_ENTER_CALLER */
+	VIZ_U32 tgid;
+};
+
+enum viz_leave_flag {
+	VIZ_LEAVE_RAISED = 1,	/* an exception is set */
+	VIZ_LEAVE_FRAME = 2,	/* frame is valid: it is the frame that ends */
+	VIZ_LEAVE_CALLER = 4,	/* caller is valid: the frame that is current afterwards */
+};
+
+/* 32 bytes. */
+struct viz_leave {
+	struct viz_head head;
+	VIZ_U32 sp;
+	VIZ_U32 frame;
+	VIZ_U32 caller;
+	VIZ_U32 tgid;
+};
+
+/*
+ * What a code id means. Sent once per code object and process, before its first
+ * VIZ_ENTER. Strings are raw bytes as CPython keeps them: name_kind and file_kind give
+ * the bytes per character (1: Latin-1, 2: UCS-2, 4: UCS-4, little endian), sizes are in
+ * bytes. A name longer than the limit has its true length in *_chars.
+ */
+struct viz_code {
+	struct viz_head head;
+	VIZ_U64 address;	/* of the code object, in the target */
+	VIZ_U32 id;
+	VIZ_U32 tgid;
+	VIZ_U32 line;		/* co_firstlineno */
+	VIZ_U32 code_flags;	/* co_flags */
+	VIZ_U32 name_chars;
+	VIZ_U32 file_chars;
+	VIZ_U16 name_size;
+	VIZ_U16 file_size;
+	VIZ_U8 name_kind;
+	VIZ_U8 file_kind;
+	VIZ_U8 name_ascii;
+	VIZ_U8 file_ascii;
+	VIZ_U8 name[VIZ_NAME_MAX];
+	VIZ_U8 file[VIZ_PATH_MAX];
+};
+
+struct viz_code_freed {
+	struct viz_head head;
+	VIZ_U64 address;
+	VIZ_U32 id;
+	VIZ_U32 tgid;
+};
+
+enum viz_life_flag {
+	VIZ_LIFE_LAST = 1,	/* VIZ_EXIT: the whole process is gone */
+};
+
+struct viz_life {
+	struct viz_head head;
+	VIZ_U32 tgid;
+	VIZ_U32 other;		/* FORK: the parent's tgid; EXIT: exit_code as in task_struct */
+	VIZ_U64 lost_enter;	/* EXIT: calls of this thread that found the ring full */
+	VIZ_U64 lost_leave;
+	char comm[16];
+};
+
+struct viz_guard {
+	struct viz_head head;
+	VIZ_U32 tgid;
+	VIZ_U32 stopped;	/* 1: the process was stopped by SIGSTOP and waits for us */
+	VIZ_U64 room;		/* bytes of C stack left */
+	VIZ_U64 interp;		/* address of the PyInterpreterState */
+};
+
+/*
+ * An event of the in-process extension, or of anybody who includes ext/.../vizbpf.h.
+ * data: `name` NUL, `category` NUL, `args` (JSON text, may be empty) NUL.
+ */
+struct viz_custom {
+	struct viz_head head;	/* flags: enum viz_custom_type */
+	VIZ_U64 id;		/* async, flow and object identity */
+	VIZ_U64 value;		/* COUNTER: bits of a double, when args is empty */
+	VIZ_U32 tgid;
+	VIZ_U32 size;		/* bytes of data in use */
+	char data[VIZ_PAYLOAD_MAX];
+};
+
+enum viz_custom_type {
+	VIZ_CUSTOM_INSTANT = 1,		/* value: 't', 'p' or 'g' */
+	VIZ_CUSTOM_BEGIN = 2,
+	VIZ_CUSTOM_END = 3,
+	VIZ_CUSTOM_COUNTER = 4,
+	VIZ_CUSTOM_ASYNC_BEGIN = 5,
+	VIZ_CUSTOM_ASYNC_END = 6,
+	VIZ_CUSTOM_FLOW_START = 7,
+	VIZ_CUSTOM_FLOW_STEP = 8,
+	VIZ_CUSTOM_FLOW_END = 9,
+	VIZ_CUSTOM_OBJECT_NEW = 10,
+	VIZ_CUSTOM_OBJECT_SNAPSHOT = 11,
+	VIZ_CUSTOM_OBJECT_DELETE = 12,
+};
+
+/*
+ * Offsets of one CPython build, in bytes; VIZ_NONE where the build has no such member.
+ * Filled by user/target/interpreter.c, which says where each comes from.
+ */
+#define VIZ_NONE 0xffffffffu
+
+struct viz_offsets {
+	/* the frame the eval function gets: PyFrameObject up to 3.10, _PyInterpreterFrame after */
+	VIZ_U32 frame_code;
+	VIZ_U32 frame_previous;		/* f_back up to 3.10 */
+	VIZ_U32 frame_owner;		/* one byte, 3.11+ */
+	VIZ_U32 frame_localsplus;
+	/* PyCodeObject */
+	VIZ_U32 code_filename;
+	VIZ_U32 code_name;
+	VIZ_U32 code_qualname;		/* 3.11+ */
+	VIZ_U32 code_firstlineno;
+	VIZ_U32 code_flags;
+	/* PyUnicodeObject */
+	VIZ_U32 str_length;
+	VIZ_U32 str_state;
+	VIZ_U32 str_ascii_data;
+	VIZ_U32 str_compact_data;
+	/* PyThreadState */
+	VIZ_U32 tstate_frame;		/* frame (<= 3.10), cframe (3.11, 3.12), current_frame (3.13+) */
+	VIZ_U32 cframe_current;		/* 3.11: 8, 3.12: 0; VIZ_NONE: tstate_frame is direct */
+	VIZ_U32 tstate_next;
+	VIZ_U32 tstate_interp;
+	VIZ_U32 tstate_thread_id;	/* pthread_self() */
+	VIZ_U32 tstate_native_id;	/* TID, 3.11+ */
+	VIZ_U32 tstate_exception;	/* curexc_type or current_exception: NULL if none is set */
+	VIZ_U32 tstate_c_recursion;	/* int c_recursion_remaining, 3.12 and 3.13 */
+	/* PyInterpreterState */
+	VIZ_U32 interp_eval_frame;	/* the PEP 523 slot, 3.6+ */
+	VIZ_U32 interp_threads;
+	VIZ_U32 interp_next;
+	VIZ_U32 interp_perf_profiling;	/* int config.perf_profiling, 3.12+ */
+	/* where the current thread state is, when the probe does not give it */
+	VIZ_U32 tls_offset;		/* distance below the thread pointer, 3.12+ static TLS */
+	VIZ_U64 current_tstate;		/* address (ELF virtual) of the global, up to 3.11; 0: none */
+};
+
+enum viz_build_flag {
+	VIZ_BUILD_FRAME_ARG0 = 1,	/* the frame is the first argument (3.6-3.8), else the second */
+	VIZ_BUILD_TAGGED = 2,		/* _PyStackRef: mask the low two bits of frame_code (3.14+) */
+	VIZ_BUILD_CREATION = 4,		/* a generator's creation enters the eval function (3.11+) */
+	VIZ_BUILD_INLINES = 8,		/* needs the slot for Python-to-Python calls (3.11+) */
+	VIZ_BUILD_ESCAPES = 16,		/* calls escape the slot: read the caller at entry */
+	VIZ_BUILD_CURRENT_AFTER = 32,	/* at the leave site the frame has been popped already */
+};
+
+/* What the BPF programs know of a build; the index is its place in the map `builds`. */
+struct viz_build_info {
+	struct viz_offsets off;
+	VIZ_U32 flags;			/* enum viz_build_flag */
+	VIZ_U32 version;		/* PY_VERSION_HEX; micro and below may be 0 */
+	VIZ_S32 enter_sp;		/* add to the stack pointer at the probe: its value at the first instruction */
+	VIZ_S32 leave_sp[VIZ_LEAVE_SITES];
+	VIZ_U32 unused;
+};
+
+enum viz_process_flag {
+	VIZ_PROC_ACTIVE = 1,	/* record it */
+	VIZ_PROC_FOLLOW = 2,	/* record its children too */
+	VIZ_PROC_SWITCHES = 4,	/* it switches C stacks (greenlet): identify calls by frame too */
+	VIZ_PROC_USDT = 8,	/* engine usdt, else eval */
+	VIZ_PROC_GUARD = 16,	/* the slot is set: watch the C stack */
+	VIZ_PROC_PAUSED = 32,	/* stepped back: the slot is clear until VIZ_STACK_HIGH */
+	VIZ_PROC_WANTED = 64,	/* chosen, but no interpreter is known in it yet */
+};
+
+/* Value of the map `processes`, key: tgid. */
+struct viz_process_info {
+	VIZ_U32 build;		/* index into `builds` */
+	VIZ_U32 flags;		/* enum viz_process_flag */
+	VIZ_U64 bias;		/* load bias of the file that holds the eval function */
+	VIZ_U64 lost_enter;	/* by threads that are gone or unknown */
+	VIZ_U64 lost_leave;
+	VIZ_U64 lost_other;
+};
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct viz_head) == 16, "record layout");
+_Static_assert(sizeof(struct viz_enter) == 40, "record layout");
+_Static_assert(sizeof(struct viz_leave) == 32, "record layout");
+_Static_assert(sizeof(struct viz_code) == 16 + 8 + 6 * 4 + 4 + 4 + 256 + 512, "record layout");
+#endif
+
+#endif
