@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was written into targets is noted in a journal that a small guardian process shares,
+ * so that it is taken back when vizbpf is killed; and that `vizbpf --restore` reads when the
+ * guardian was killed too. Also who holds which target.
+ *
+ * An entry is a conditional write: "if the 8 bytes at addr of pid equal expect, write value".
+ * Forked children that inherited the state are found at restore time: every process that maps
+ * the file (dev, ino) at the same address is checked the same way.
+ */
+#ifndef VIZ_GUARDIAN_H
+#define VIZ_GUARDIAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct viz_guardian;
+
+struct viz_undo {
+	pid_t pid;
+	uint64_t start_time;	/* field 22 of /proc/PID/stat: guards against pid reuse */
+	uint64_t addr;		/* 8-byte aligned */
+	uint64_t expect;
+	uint64_t value;
+	uint64_t dev, ino;	/* of the interpreter's file, for forked children */
+	uint64_t map_start;	/* where that file's first mapping begins in the target */
+};
+
+/* Forks the guardian. Call before any thread is started and before anything is attached.
+ * NULL with a line in @why. */
+struct viz_guardian *viz_guardian__start(char *why, size_t why_size);
+/* Notes an entry before the write it undoes is made. Returns its number >= 0, or -errno. */
+int viz_guardian__add(struct viz_guardian *g, const struct viz_undo *undo);
+/* The write was undone. */
+void viz_guardian__remove(struct viz_guardian *g, int entry);
+/* The process was (1) or is no more (0) stopped on our behalf: SIGCONT is owed. */
+void viz_guardian__stopped(struct viz_guardian *g, pid_t pid, int stopped);
+/* Undoes every entry of @pid (0: all) now, from the calling process; returns how many. */
+int viz_guardian__undo(struct viz_guardian *g, pid_t pid);
+/* Normal end: everything left is undone, the journal removed, the guardian gone. */
+void viz_guardian__finish(struct viz_guardian *g);
+
+/* Takes @pid for this vizbpf (lock under /run/vizbpf). 0, or -EBUSY with a line in @why that
+ * names the pid of the vizbpf that holds it. */
+int viz_guardian__hold(struct viz_guardian *g, pid_t pid, char *why, size_t why_size);
+void viz_guardian__release(struct viz_guardian *g, pid_t pid);
+
+/* `vizbpf --restore [PID]`: undoes what journals of dead vizbpf processes say (pid 0: all of
+ * them). Prints what it did. Returns the exit status. */
+int viz_guardian__restore(pid_t pid);
+
+#endif
