@@ -37,8 +37,7 @@ enum viz_limit {
 enum viz_record_kind {
 	VIZ_ENTER = 1,	    /* struct viz_enter: a Python call begins (or a generator resumes) */
 	VIZ_LEAVE = 2,	    /* struct viz_leave: it returns, yields or raises */
-	VIZ_CODE = 3,	    /* struct viz_code: what a code id means; precedes its first use */
-	VIZ_CODE_FREED = 4, /* struct viz_code_freed: the id is not used any more */
+	VIZ_CODE = 3,	    /* struct viz_code: what a code object is; precedes its first use */
 	VIZ_FORK = 5,	    /* struct viz_life: tgid is new, other is its parent */
 	VIZ_EXEC = 6,	    /* struct viz_life: tgid runs another program */
 	VIZ_EXIT = 7,	    /* struct viz_life: the thread ended; flags: VIZ_LIFE_LAST for the last one */
@@ -63,7 +62,7 @@ struct viz_head {
 enum viz_enter_flag {
 	VIZ_ENTER_RESUME = 1,	/* a generator or coroutine goes on */
 	VIZ_ENTER_THROW = 2,	/* it goes on by throw() or close() */
-	VIZ_ENTER_CALLER = 4,	/* caller_code is valid */
+	VIZ_ENTER_FROM = 4,	/* the record is a struct viz_enter_from */
 };
 
 /*
@@ -73,12 +72,17 @@ enum viz_enter_flag {
  */
 struct viz_enter {
 	struct viz_head head;
-	VIZ_U32 code;		/* code id, see struct viz_code */
+	VIZ_U64 code;		/* address of the code object, see struct viz_code */
+	VIZ_U32 tgid;
 	VIZ_U32 sp;
 	VIZ_U32 frame;		/* the new frame */
-	VIZ_U32 caller;		/* the frame that was current before, 0: not read */
-	VIZ_U32 caller_code;	/* code id of that frame; VIZ_ENTER_CALLER */
-	VIZ_U32 tgid;
+	VIZ_U32 caller;		/* the frame that was current before; 0: none or not known */
+};
+
+/* VIZ_BUILD_ESCAPES: also which code the caller's frame runs. 48 bytes. */
+struct viz_enter_from {
+	struct viz_enter enter;
+	VIZ_U64 caller_code;	/* 0: not known; announced like any code */
 };
 
 enum viz_leave_flag {
@@ -97,15 +101,14 @@ struct viz_leave {
 };
 
 /*
- * What a code id means. Sent once per code object and process, before its first
- * VIZ_ENTER. Strings are raw bytes as CPython keeps them: name_kind and file_kind give
+ * What a code object is. Sent once per code object and process, before its first VIZ_ENTER,
+ * and again when another object has taken the address. Strings are raw bytes as CPython keeps them: name_kind and file_kind give
  * the bytes per character (1: Latin-1, 2: UCS-2, 4: UCS-4, little endian), sizes are in
  * bytes. A name longer than the limit has its true length in *_chars.
  */
 struct viz_code {
 	struct viz_head head;
-	VIZ_U64 address;	/* of the code object, in the target */
-	VIZ_U32 id;
+	VIZ_U64 code;		/* address of the code object */
 	VIZ_U32 tgid;
 	VIZ_U32 line;		/* co_firstlineno */
 	VIZ_U32 code_flags;	/* co_flags */
@@ -119,13 +122,6 @@ struct viz_code {
 	VIZ_U8 file_ascii;
 	VIZ_U8 name[VIZ_NAME_MAX];
 	VIZ_U8 file[VIZ_PATH_MAX];
-};
-
-struct viz_code_freed {
-	struct viz_head head;
-	VIZ_U64 address;
-	VIZ_U32 id;
-	VIZ_U32 tgid;
 };
 
 enum viz_life_flag {
@@ -252,6 +248,8 @@ enum viz_process_flag {
 struct viz_process_info {
 	VIZ_U32 build;		/* index into `builds` */
 	VIZ_U32 flags;		/* enum viz_process_flag */
+	VIZ_U32 ring;		/* index into `rings`: one process, one ring, so its records keep order */
+	VIZ_U32 unused;
 	VIZ_U64 bias;		/* load bias of the file that holds the eval function */
 	VIZ_U64 lost_enter;	/* by threads that are gone or unknown */
 	VIZ_U64 lost_leave;
@@ -262,7 +260,7 @@ struct viz_process_info {
 _Static_assert(sizeof(struct viz_head) == 16, "record layout");
 _Static_assert(sizeof(struct viz_enter) == 40, "record layout");
 _Static_assert(sizeof(struct viz_leave) == 32, "record layout");
-_Static_assert(sizeof(struct viz_code) == 16 + 8 + 6 * 4 + 4 + 4 + 256 + 512, "record layout");
+_Static_assert(sizeof(struct viz_code) == 16 + 8 + 5 * 4 + 4 + 4 + 256 + 512 + 4, "record layout");
 #endif
 
 #endif
