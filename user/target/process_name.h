@@ -14,8 +14,8 @@ enum { VIZ_PROCESS_NAME_MAX = 128 };
 /*
  * Names a process by its arguments: @cmdline holds @len bytes as /proc/PID/cmdline gives them
  * (each argument ends with NUL), and @cmdline[@len] is NUL. @comm is used when there are none.
- * The result is one line
- * without control characters, at most @size - 1 bytes, cut at a UTF-8 boundary.
+ * The result is one line without control characters, at most @size - 1 bytes, cut at a UTF-8
+ * boundary.
  */
 void viz_process_name__from(const char *cmdline, size_t len, const char *comm, char *buf,
 			    size_t size);

@@ -16,7 +16,10 @@ ssize_t viz_procfs__read(pid_t pid, const char *name, char *buf, size_t size)
 	size_t used = 0;
 	int fd, err = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	else
+		snprintf(path, sizeof(path), "/proc/self/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;

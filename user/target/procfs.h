@@ -20,8 +20,8 @@ struct viz_procfs_status {
 	bool kernel;		/* a kernel thread */
 };
 
-/* Reads at most @size - 1 bytes of /proc/@pid/@name and ends them with NUL. Returns their
- * number (NULs in the file are kept) or a negative errno. */
+/* Reads at most @size - 1 bytes of /proc/@pid/@name (pid 0: of this process) and ends them with
+ * NUL. Returns their number (NULs in the file are kept) or a negative errno. */
 ssize_t viz_procfs__read(pid_t pid, const char *name, char *buf, size_t size);
 /* 0 or a negative errno; -ESRCH when there is no such process. */
 int viz_procfs__status(pid_t pid, struct viz_procfs_status *out);
