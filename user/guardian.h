@@ -7,6 +7,9 @@
  * An entry is a conditional write: "if the 8 bytes at addr of pid equal expect, write value".
  * Forked children that inherited the state are found at restore time: every process that maps
  * the file (dev, ino) at the same address is checked the same way.
+ *
+ * The guardian is a child of the calling process: wait for children by their pid, not for any.
+ * Everything here except start and finish may be called from several threads.
  */
 #ifndef VIZ_GUARDIAN_H
 #define VIZ_GUARDIAN_H
@@ -19,25 +22,39 @@ struct viz_guardian;
 
 struct viz_undo {
 	pid_t pid;
-	uint64_t start_time;	/* field 22 of /proc/PID/stat: guards against pid reuse */
-	uint64_t addr;		/* 8-byte aligned */
+	uint64_t start_time; /* field 22 of /proc/PID/stat: guards against pid reuse; 0: read it */
+	uint64_t addr; /* 8-byte aligned */
 	uint64_t expect;
 	uint64_t value;
-	uint64_t dev, ino;	/* of the interpreter's file, for forked children */
-	uint64_t map_start;	/* where that file's first mapping begins in the target */
+	uint64_t dev, ino; /* of the interpreter's file, for forked children */
+	uint64_t map_start; /* where that file's first mapping begins in the target; 0: the write
+				 * is not looked for in children */
 };
 
-/* Forks the guardian. Call before any thread is started and before anything is attached.
- * NULL with a line in @why. */
+/* Forks the guardian, after finishing the work of a vizbpf that died with its guardian. Call
+ * before any thread is started and before anything is attached. NULL with a line in @why. */
 struct viz_guardian *viz_guardian__start(char *why, size_t why_size);
-/* Notes an entry before the write it undoes is made. Returns its number >= 0, or -errno. */
+/* Notes an entry before the write it undoes is made. Returns its number >= 0, or -errno:
+ * then the write must not be made. */
 int viz_guardian__add(struct viz_guardian *g, const struct viz_undo *undo);
-/* The write was undone. */
+/* The write was undone. The entry is kept for children that inherited it until the end. */
 void viz_guardian__remove(struct viz_guardian *g, int entry);
 /* The process was (1) or is no more (0) stopped on our behalf: SIGCONT is owed. */
 void viz_guardian__stopped(struct viz_guardian *g, pid_t pid, int stopped);
+/*
+ * @map_fd is a hash map, key: tgid (u32), that a BPF program fills just before it stops a
+ * process and the session empties just after it let it go on. The guardian holds it too, so
+ * that a stop whose record nobody read any more is not forgotten. 0 or -errno.
+ */
+int viz_guardian__watch(struct viz_guardian *g, int map_fd);
 /* Undoes every entry of @pid (0: all) now, from the calling process; returns how many. */
 int viz_guardian__undo(struct viz_guardian *g, pid_t pid);
+/*
+ * The session's loop goes round: call it at least every 500 ms. When it does not for 2 s
+ * (vizbpf itself is stopped or hangs), the guardian lets every process go on that is stopped
+ * on our behalf, its slot cleared; everything else waits. Also replaces a guardian that died.
+ */
+void viz_guardian__beat(struct viz_guardian *g);
 /* Normal end: everything left is undone, the journal removed, the guardian gone. */
 void viz_guardian__finish(struct viz_guardian *g);
 
