@@ -56,6 +56,8 @@ struct viz_thread {
 	__u64 stack_high;
 	__u64 lost_enter;
 	__u64 lost_leave;
+	__u32 low;	   /* it came near the end of its C stack */
+	__u32 unused;
 };
 
 VIZ_MAP struct viz_threads {
@@ -84,6 +86,15 @@ VIZ_MAP struct viz_codes {
 	__type(value, struct viz_code_state);
 } codes SEC(".maps");
 
+/* How far a process is on its way to a clear slot. Key: tgid; struct viz_guard_state. */
+VIZ_MAP struct viz_guards {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct viz_guard_state);
+} guards SEC(".maps");
+
 /* Half of a ring: past it every record wakes the reader. Set by user space. */
 extern volatile __u64 ring_wakeup_bytes;
 
@@ -110,7 +121,6 @@ static __always_inline void fill_head(struct viz_head *head, __u32 tid, __u8 kin
 	head->cpu = (__u16)bpf_get_smp_processor_id();
 }
 
-/* Where code_state.verdict has no opinion yet the call is recorded: user space filters. */
 static __always_inline __u64 read_user_u64(__u64 addr)
 {
 	__u64 value = 0;

@@ -44,9 +44,8 @@ enum viz_record_kind {
 	VIZ_SIGHT = 8,	    /* struct viz_life: an interpreter nobody prepared runs in tgid */
 	VIZ_STACK_LOW = 9,  /* struct viz_guard: little C stack left, clear the slot now */
 	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
-	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created */
+	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created in tgid */
 	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
-	VIZ_MAPPED = 13,    /* struct viz_life: tgid mapped an executable file; other = 0 */
 	VIZ_SLOT_TAKEN = 14, /* struct viz_life: somebody else wrote the PEP 523 slot */
 };
 
@@ -63,6 +62,7 @@ enum viz_enter_flag {
 	VIZ_ENTER_RESUME = 1,	/* a generator or coroutine goes on */
 	VIZ_ENTER_THROW = 2,	/* it goes on by throw() or close() */
 	VIZ_ENTER_FROM = 4,	/* the record is a struct viz_enter_from */
+	VIZ_ENTER_CHAIN = 8,	/* caller is valid, also when it is 0 (no frame before) */
 };
 
 /*
@@ -240,7 +240,6 @@ enum viz_process_flag {
 	VIZ_PROC_SWITCHES = 4,	/* it switches C stacks (greenlet): identify calls by frame too */
 	VIZ_PROC_USDT = 8,	/* engine usdt, else eval */
 	VIZ_PROC_GUARD = 16,	/* the slot is set: watch the C stack */
-	VIZ_PROC_PAUSED = 32,	/* stepped back: the slot is clear until VIZ_STACK_HIGH */
 	VIZ_PROC_WANTED = 64,	/* chosen, but no interpreter is known in it yet */
 };
 
@@ -254,6 +253,14 @@ struct viz_process_info {
 	VIZ_U64 lost_enter;	/* by threads that are gone or unknown */
 	VIZ_U64 lost_leave;
 	VIZ_U64 lost_other;
+};
+
+/* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */
+struct viz_guard_state {
+	VIZ_U32 told;		/* VIZ_STACK_LOW was sent */
+	VIZ_U32 stopped;	/* and SIGSTOP */
+	VIZ_U32 cleared;	/* the slot is clear */
+	VIZ_U32 unused;
 };
 
 #ifndef __bpf__

@@ -78,27 +78,8 @@ struct thread_struct {
 	unsigned long fsbase;
 };
 
-struct dentry;
-
-struct qstr {
-	const unsigned char *name;
-};
-
-struct dentry {
-	struct qstr d_name;
-};
-
-struct path {
-	struct dentry *dentry;
-};
-
-struct file {
-	struct path f_path;
-};
-
 struct vm_area_struct {
 	unsigned long vm_start, vm_end, vm_flags;
-	struct file *vm_file;
 };
 
 struct kernfs_node {

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The hot path: a Python call begins, a Python call ends.
+ *
+ * Two ways in, one record format. Engine eval: uprobes on the eval function, at the
+ * instructions that user/target/eval_sites.c chose. Engine usdt: the interpreter's own
+ * probes. Neither changes the target's stack, so greenlets and any depth are fine.
+ */
+#define VIZ_DEFINE_MAPS
+#include "maps.bpf.h"
+#include "stack.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+volatile __u64 ring_wakeup_bytes = 1 << 24;
+
+/* CPython Include/cpython/code.h: CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR. */
+#define CO_GENERATOR_LIKE (0x20 | 0x80 | 0x200)
+/* Include/internal/pycore_frame.h: enum _frameowner, the same in 3.11 to 3.15. */
+#define OWNED_BY_GENERATOR 1
+
+/* What one probe hit works on. */
+struct hit {
+	struct viz_process_info *process;
+	const struct viz_build_info *build;
+	struct viz_thread *thread;
+	__u32 tgid, tid;
+};
+
+static __always_inline bool find_process(struct hit *hit)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	hit->tgid = id >> 32;
+	hit->tid = (__u32)id;
+	hit->process = bpf_map_lookup_elem(&processes, &hit->tgid);
+	if (!hit->process || !(hit->process->flags & VIZ_PROC_ACTIVE))
+		return false;
+	hit->build = bpf_map_lookup_elem(&builds, &hit->process->build);
+	return hit->build != NULL;
+}
+
+static __always_inline bool find_thread(struct hit *hit)
+{
+	struct viz_thread fresh = { .tgid = hit->tgid };
+
+	hit->thread = bpf_map_lookup_elem(&threads, &hit->tid);
+	if (hit->thread)
+		return true;
+	bpf_map_update_elem(&threads, &hit->tid, &fresh, BPF_NOEXIST);
+	hit->thread = bpf_map_lookup_elem(&threads, &hit->tid);
+	if (!hit->thread)
+		__sync_fetch_and_add(&hit->process->lost_enter, 1);
+	return hit->thread != NULL;
+}
+
+/* The frame that is current in the thread state. */
+static __always_inline __u64 current_frame(const struct hit *hit)
+{
+	const struct viz_offsets *off = &hit->build->off;
+	__u64 frame;
+
+	if (!hit->thread->tstate)
+		return 0;
+	frame = read_user_u64(hit->thread->tstate + off->tstate_frame);
+	if (off->cframe_current != VIZ_NONE && frame)
+		frame = read_user_u64(frame + off->cframe_current);
+	return frame;
+}
+
+static __always_inline __u64 frame_code(const struct hit *hit, __u64 frame)
+{
+	__u64 code = read_user_u64(frame + hit->build->off.frame_code);
+
+	return hit->build->flags & VIZ_BUILD_TAGGED ? code & ~3ULL : code;
+}
+
+/*
+ * A PyUnicodeObject as it lies in memory: kind (bytes per character), whether it is
+ * ASCII, and the last or first @max bytes of it. Its length comes from the target and
+ * bounds nothing here but what is said to be there.
+ */
+static __always_inline __u16 read_str(const struct viz_offsets *off, __u64 str, __u8 *to, __u32 max,
+				      bool tail, __u32 *chars, __u8 *kind, __u8 *ascii)
+{
+	__u32 state = read_user_u32(str + off->str_state);
+	__u64 length = read_user_u64(str + off->str_length), size, data;
+
+	*kind = (state >> 2) & 7;
+	*ascii = (state >> 6) & 1;
+	*chars = length > 0xffffffffULL ? 0xffffffff : (__u32)length;
+	/* Objects/unicodeobject.c: a string that is not compact (3.11 and older) keeps its
+	 * text elsewhere; the compiler never makes such names. */
+	if (!((state >> 5) & 1) || (*kind != 1 && *kind != 2 && *kind != 4) || !str)
+		return 0;
+	size = (__u64)*chars * *kind;
+	data = str + (*ascii ? off->str_ascii_data : off->str_compact_data);
+	if (size > max) {
+		if (tail)
+			data += size - max;
+		size = max;
+	}
+	if (bpf_probe_read_user(to, size & (2 * max - 1), (void *)(unsigned long)data))
+		return 0;
+	return (__u16)size;
+}
+
+/* Tells user space what a code object is, and remembers that. */
+static __always_inline struct viz_code_state *announce(struct hit *hit, struct viz_code_key *key)
+{
+	const struct viz_offsets *off = &hit->build->off;
+	struct viz_code_state state = {};
+	void *ring = ring_of(hit->process);
+	struct viz_code *rec;
+	__u64 name, file;
+
+	if (!ring)
+		return NULL;
+	rec = bpf_ringbuf_reserve(ring, sizeof(*rec), 0);
+	if (!rec)
+		return NULL;
+	fill_head(&rec->head, hit->tid, VIZ_CODE, 0);
+	rec->code = key->code;
+	rec->tgid = hit->tgid;
+	rec->line = read_user_u32(key->code + off->code_firstlineno);
+	rec->code_flags = read_user_u32(key->code + off->code_flags);
+	name = read_user_u64(key->code + (off->code_qualname != VIZ_NONE ? off->code_qualname :
+									   off->code_name));
+	file = read_user_u64(key->code + off->code_filename);
+	rec->name_size = read_str(off, name, rec->name, VIZ_NAME_MAX, false, &rec->name_chars,
+				  &rec->name_kind, &rec->name_ascii);
+	rec->file_size = read_str(off, file, rec->file, VIZ_PATH_MAX, true, &rec->file_chars,
+				  &rec->file_kind, &rec->file_ascii);
+	state.code_flags = rec->code_flags;
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&codes, key, &state, BPF_ANY);
+	return bpf_map_lookup_elem(&codes, key);
+}
+
+static __always_inline struct viz_code_state *code_state(struct hit *hit, __u64 code)
+{
+	struct viz_code_key key = { .code = code, .tgid = hit->tgid };
+	struct viz_code_state *state = bpf_map_lookup_elem(&codes, &key);
+
+	return state ?: announce(hit, &key);
+}
+
+static __always_inline void lose_enter(struct hit *hit)
+{
+	hit->thread->lost_enter++;
+	__sync_fetch_and_add(&hit->process->lost_enter, 1);
+}
+
+static __always_inline void lose_leave(struct hit *hit)
+{
+	hit->thread->lost_leave++;
+	__sync_fetch_and_add(&hit->process->lost_leave, 1);
+}
+
+/* A call of @code begins in @frame; @sp as at the first instruction, 0: not known. */
+static __always_inline void enter(struct hit *hit, __u64 code, __u64 frame, __u64 caller, __u64 sp,
+				  __u8 flags)
+{
+	void *ring = ring_of(hit->process);
+	struct viz_enter *rec;
+
+	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
+	if (!rec) {
+		lose_enter(hit);
+		return;
+	}
+	fill_head(&rec->head, hit->tid, VIZ_ENTER, flags | VIZ_ENTER_CHAIN);
+	rec->code = code;
+	rec->tgid = hit->tgid;
+	rec->sp = (__u32)sp;
+	rec->frame = (__u32)frame;
+	rec->caller = (__u32)caller;
+	bpf_ringbuf_submit(rec, wakeup_flags(ring));
+}
+
+/* The same where calls can escape the probes: the caller's code lets user space see them. */
+static __always_inline void enter_from(struct hit *hit, __u64 code, __u64 frame, __u64 caller,
+				       __u64 sp, __u8 flags)
+{
+	void *ring = ring_of(hit->process);
+	struct viz_enter_from *rec;
+	__u64 caller_code = 0;
+
+	if (caller) {
+		caller_code = frame_code(hit, caller);
+		if (caller_code && !code_state(hit, caller_code))
+			caller_code = 0;
+	}
+	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
+	if (!rec) {
+		lose_enter(hit);
+		return;
+	}
+	fill_head(&rec->enter.head, hit->tid, VIZ_ENTER,
+		  flags | VIZ_ENTER_CHAIN | VIZ_ENTER_FROM);
+	rec->enter.code = code;
+	rec->enter.tgid = hit->tgid;
+	rec->enter.sp = (__u32)sp;
+	rec->enter.frame = (__u32)frame;
+	rec->enter.caller = (__u32)caller;
+	rec->caller_code = caller_code;
+	bpf_ringbuf_submit(rec, wakeup_flags(ring));
+}
+
+static __always_inline void leave(struct hit *hit, __u64 frame, __u64 caller, __u64 sp, __u8 flags)
+{
+	void *ring = ring_of(hit->process);
+	struct viz_leave *rec;
+
+	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
+	if (!rec) {
+		lose_leave(hit);
+		return;
+	}
+	if (hit->thread->tstate && hit->build->off.tstate_exception != VIZ_NONE &&
+	    read_user_u64(hit->thread->tstate + hit->build->off.tstate_exception))
+		flags |= VIZ_LEAVE_RAISED;
+	fill_head(&rec->head, hit->tid, VIZ_LEAVE, flags);
+	rec->sp = (__u32)sp;
+	rec->frame = (__u32)frame;
+	rec->caller = (__u32)caller;
+	rec->tgid = hit->tgid;
+	bpf_ringbuf_submit(rec, wakeup_flags(ring));
+}
+
+/* Up to 3.8 the eval function does not get the thread state: a global has it. */
+static __always_inline void read_global_tstate(struct hit *hit)
+{
+	hit->thread->tstate = hit->build->off.current_tstate ?
+				      read_user_u64(hit->process->bias +
+						    hit->build->off.current_tstate) :
+				      0;
+}
+
+/*
+ * From 3.11 on, calling a generator function enters the eval function once, only to make
+ * the generator: not a call. The return of it is left out by the stack pointer.
+ */
+static __always_inline bool is_creation(struct hit *hit, const struct viz_code_state *state,
+					__u64 frame, __u64 sp)
+{
+	__u8 owner = 0;
+
+	if (!(hit->build->flags & VIZ_BUILD_CREATION) || !(state->code_flags & CO_GENERATOR_LIKE))
+		return false;
+	bpf_probe_read_user(&owner, 1, (void *)(unsigned long)(frame + hit->build->off.frame_owner));
+	if (owner == OWNED_BY_GENERATOR)
+		return false;
+	hit->thread->skip_sp = (__u32)sp;
+	return true;
+}
+
+SEC("uprobe")
+int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
+{
+	struct hit hit = {};
+	struct viz_code_state *state;
+	__u64 frame, code, caller, sp = PT_REGS_SP(ctx);
+	__u8 flags = 0;
+
+	if (!find_process(&hit)) {
+		sight(hit.process, hit.tgid, hit.tid);
+		return 0;
+	}
+	if (hit.process->flags & VIZ_PROC_USDT || !find_thread(&hit))
+		return 0;
+	sp += hit.build->enter_sp;
+	if (hit.build->flags & VIZ_BUILD_FRAME_ARG0) {
+		frame = arg0;
+		if ((int)arg1)
+			flags = VIZ_ENTER_THROW;
+		read_global_tstate(&hit);
+	} else {
+		frame = arg1;
+		if ((int)arg2)
+			flags = VIZ_ENTER_THROW;
+		hit.thread->tstate = arg0;
+	}
+	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
+	code = frame_code(&hit, frame);
+	state = code_state(&hit, code);
+	if (!state) {
+		lose_enter(&hit);
+		return 0;
+	}
+	if (is_creation(&hit, state, frame, sp))
+		return 0;
+	if (state->code_flags & CO_GENERATOR_LIKE)
+		flags |= VIZ_ENTER_RESUME;
+	caller = current_frame(&hit);
+	if (hit.build->flags & VIZ_BUILD_ESCAPES)
+		enter_from(&hit, code, frame, caller, sp, flags);
+	else
+		enter(&hit, code, frame, caller, sp, flags);
+	return 0;
+}
+
+static __always_inline int eval_leave(struct pt_regs *ctx, int site)
+{
+	struct hit hit = {};
+	__u64 sp = PT_REGS_SP(ctx), caller = 0;
+	__u8 flags = 0;
+
+	if (!find_process(&hit) || hit.process->flags & VIZ_PROC_USDT || !find_thread(&hit))
+		return 0;
+	sp += hit.build->leave_sp[site];
+	if (hit.thread->skip_sp == (__u32)sp) {
+		hit.thread->skip_sp = 0;
+		return 0;
+	}
+	if (!hit.thread->tstate)
+		read_global_tstate(&hit);
+	if (hit.build->flags & VIZ_BUILD_CURRENT_AFTER) {
+		caller = current_frame(&hit);
+		flags = VIZ_LEAVE_CALLER;
+	}
+	unguard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
+	leave(&hit, 0, caller, sp, flags);
+	return 0;
+}
+
+/* One program per site: the place tells how far the stack pointer has come. */
+#define LEAVE_SITE(n)                                                                              \
+	SEC("uprobe")                                                                              \
+	int eval_leave_##n(struct pt_regs *ctx)                                                    \
+	{                                                                                          \
+		return eval_leave(ctx, n);                                                         \
+	}
+
+LEAVE_SITE(0)
+LEAVE_SITE(1)
+LEAVE_SITE(2)
+LEAVE_SITE(3)
+
+/* The thread state where no argument gives it. */
+static __always_inline void find_tstate(struct hit *hit)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (hit->build->off.current_tstate) {
+		read_global_tstate(hit);
+		return;
+	}
+#if defined(__TARGET_ARCH_x86)
+	if (hit->build->off.tls_offset != VIZ_NONE)
+		hit->thread->tstate = read_user_u64(BPF_CORE_READ(task, thread.fsbase) -
+						    hit->build->off.tls_offset);
+#else
+	(void)task;
+#endif
+}
+
+/* 3.15 keeps the owner; older frames with probes are PyFrameObjects. */
+static __always_inline __u64 previous_frame(struct hit *hit, __u64 frame)
+{
+	return frame ? read_user_u64(frame + hit->build->off.frame_previous) : 0;
+}
+
+/* python:function__entry(filename, funcname, lineno): the frame is already current. */
+SEC("uprobe")
+int usdt_enter(struct pt_regs *ctx)
+{
+	struct hit hit = {};
+	struct viz_code_state *state;
+	__u64 frame, code;
+	__u8 flags = 0, owner = 0;
+
+	if (!find_process(&hit)) {
+		sight(hit.process, hit.tgid, hit.tid);
+		return 0;
+	}
+	if (!(hit.process->flags & VIZ_PROC_USDT) || !find_thread(&hit))
+		return 0;
+	find_tstate(&hit);
+	frame = current_frame(&hit);
+	code = frame ? frame_code(&hit, frame) : 0;
+	state = code ? code_state(&hit, code) : NULL;
+	if (!state) {
+		lose_enter(&hit);
+		return 0;
+	}
+	if (state->code_flags & CO_GENERATOR_LIKE) {
+		flags = VIZ_ENTER_RESUME;
+		/* 3.15 fires for the creation too, and then never returns from it. */
+		if (hit.build->flags & VIZ_BUILD_CREATION) {
+			bpf_probe_read_user(&owner, 1,
+					    (void *)(unsigned long)(frame + hit.build->off.frame_owner));
+			if (owner != OWNED_BY_GENERATOR)
+				return 0;
+		}
+	}
+	enter(&hit, code, frame, previous_frame(&hit, frame), 0, flags);
+	return 0;
+}
+
+/* python:function__return: the frame is still current. */
+SEC("uprobe")
+int usdt_leave(struct pt_regs *ctx)
+{
+	struct hit hit = {};
+	__u64 frame;
+
+	if (!find_process(&hit) || !(hit.process->flags & VIZ_PROC_USDT) || !find_thread(&hit))
+		return 0;
+	find_tstate(&hit);
+	frame = current_frame(&hit);
+	leave(&hit, frame, previous_frame(&hit, frame), 0, VIZ_LEAVE_FRAME | VIZ_LEAVE_CALLER);
+	return 0;
+}
+
+/* code_dealloc(co): the next object at this address is another one. */
+SEC("uprobe")
+int BPF_KPROBE(code_dealloc, __u64 code)
+{
+	struct viz_code_key key = { .code = code, .tgid = bpf_get_current_pid_tgid() >> 32 };
+
+	bpf_map_delete_elem(&codes, &key);
+	return 0;
+}
