@@ -28,6 +28,9 @@ void viz_output__commit(struct viz_output *out, size_t used);
 /* Writes @size bytes so that the file ends with them, but the next write replaces them:
  * how a JSON file stays valid while it grows. */
 int viz_output__terminator(struct viz_output *out, const void *data, size_t size);
+/* What is written from now on is the rest of the file, valid only when complete: no
+ * terminator goes between; if it cannot be written, the file ends as the last one left it. */
+void viz_output__last(struct viz_output *out);
 int viz_output__flush(struct viz_output *out);
 int viz_output__error(const struct viz_output *out);	/* 0 or -errno */
 uint64_t viz_output__size(const struct viz_output *out);	/* bytes in the file so far */
