@@ -42,9 +42,8 @@ void viz_guardian__remove(struct viz_guardian *g, int entry);
 /* The process was (1) or is no more (0) stopped on our behalf: SIGCONT is owed. */
 void viz_guardian__stopped(struct viz_guardian *g, pid_t pid, int stopped);
 /*
- * @map_fd is a hash map, key: tgid (u32), that a BPF program fills just before it stops a
- * process and the session empties just after it let it go on. The guardian holds it too, so
- * that a stop whose record nobody read any more is not forgotten. 0 or -errno.
+ * @map_fd: of the BPF map `guards` (tgid to struct viz_guard_state). The guardian holds it
+ * too, so that a stop whose record nobody read any more is not forgotten. 0 or -errno.
  */
 int viz_guardian__watch(struct viz_guardian *g, int map_fd);
 /* Undoes every entry of @pid (0: all) now, from the calling process; returns how many. */

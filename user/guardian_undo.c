@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "../bpf/records.h"
 
 /* A write to look for in processes that may have inherited it. */
 struct signature {
@@ -275,12 +275,51 @@ static void let_go(pid_t pid, uint64_t start_time, struct viz_undo_report *repor
 	close(pidfd);
 }
 
+/* The entries stay live: the owner may come back and set the slot again. */
+static void undo_stopped(struct viz_journal *journal, pid_t pid, struct viz_undo_report *report)
+{
+	int i;
+
+	for (i = 0; i < VIZ_JOURNAL_ENTRIES; i++) {
+		struct viz_journal_entry *e = &journal->entries[i];
+
+		if (atomic_load(&e->state) == VIZ_ENTRY_LIVE && e->pid == pid)
+			note(report, pid, undo_entry(e));
+	}
+	/* A followed child may be in no entry yet. */
+	undo_children(journal, pid, false, report);
+}
+
+/* What the BPF program stopped and nobody has cleared since. */
+static int stopped_by_map(int map_fd, uint32_t *pids, int max)
+{
+	struct viz_guard_state state;
+	uint32_t key, next;
+	void *previous = NULL;
+	int nr = 0;
+
+	while (map_fd >= 0 && nr < max && !bpf_map_get_next_key(map_fd, previous, &next)) {
+		key = next;
+		previous = &key;
+		if (!bpf_map_lookup_elem(map_fd, &key, &state) && state.stopped && !state.cleared)
+			pids[nr++] = key;
+	}
+	return nr;
+}
+
+static void mark_cleared(int map_fd, uint32_t pid)
+{
+	struct viz_guard_state state = {.told = 1, .cleared = 1};
+
+	if (map_fd >= 0)
+		bpf_map_update_elem(map_fd, &pid, &state, BPF_EXIST);
+}
+
 void viz_undo__stops(struct viz_journal *journal, int map_fd, struct viz_undo_report *report)
 {
-	uint32_t key, next, keys[VIZ_JOURNAL_STOPS], nr = 0;
-	void *previous = NULL;
+	uint32_t pids[VIZ_JOURNAL_STOPS];
 	uint64_t now;
-	int i;
+	int i, nr;
 
 	for (i = 0; i < VIZ_JOURNAL_STOPS; i++) {
 		struct viz_journal_stop *stop = &journal->stops[i];
@@ -288,26 +327,15 @@ void viz_undo__stops(struct viz_journal *journal, int map_fd, struct viz_undo_re
 		if (atomic_load(&stop->state) != VIZ_ENTRY_LIVE)
 			continue;
 		if (!viz_proc__start_time(stop->pid, &now, NULL) && now == stop->start_time)
-			viz_undo__process(journal, stop->pid, report);
+			undo_stopped(journal, stop->pid, report);
+		mark_cleared(map_fd, (uint32_t)stop->pid);
 		let_go(stop->pid, stop->start_time, report);
-		if (map_fd >= 0) {
-			key = (uint32_t)stop->pid;
-			bpf_map_delete_elem(map_fd, &key);
-		}
 		atomic_store(&stop->state, VIZ_ENTRY_FREE);
 	}
-	while (map_fd >= 0 && nr < VIZ_JOURNAL_STOPS &&
-	       !bpf_map_get_next_key(map_fd, previous, &next)) {
-		keys[nr++] = key = next;
-		previous = &key;
-	}
-	while (nr-- > 0) {
-		struct viz_undo_report ignored = {0};
-
-		/* A followed child may be in no entry yet: by signature. */
-		viz_undo__writes(journal, (pid_t)keys[nr], &ignored);
-		report->undone += ignored.undone;
-		let_go((pid_t)keys[nr], 0, report);
-		bpf_map_delete_elem(map_fd, &keys[nr]);
+	nr = stopped_by_map(map_fd, pids, VIZ_JOURNAL_STOPS);
+	for (i = 0; i < nr; i++) {
+		undo_stopped(journal, (pid_t)pids[i], report);
+		mark_cleared(map_fd, pids[i]);
+		let_go((pid_t)pids[i], 0, report);
 	}
 }
