@@ -268,10 +268,28 @@ static int add_path(struct viz_cgroups *groups, const struct mounts *mounts, uin
 	return -ENOENT;
 }
 
-int viz_cgroups__add_path(struct viz_cgroups *groups, uint32_t hierarchy, const char *path)
+/* In every mounted hierarchy, each of them once. */
+static int add_everywhere(struct viz_cgroups *groups, const struct mounts *mounts, const char *path)
+{
+	int found = -ENOENT, err;
+	size_t i, k;
+
+	for (i = 0; i < mounts->nr; i++) {
+		for (k = 0; k < i && mounts->list[k].hierarchy != mounts->list[i].hierarchy; k++)
+			;
+		if (k < i)
+			continue;
+		err = add_path(groups, mounts, mounts->list[i].hierarchy, path);
+		if (!err || found == -ENOENT)
+			found = err;
+	}
+	return found;
+}
+
+int viz_cgroups__add_path(struct viz_cgroups *groups, const char *path)
 {
 	struct mounts *mounts = mounts__read();
-	int err = mounts ? add_path(groups, mounts, hierarchy, path) : -ENOMEM;
+	int err = mounts ? add_everywhere(groups, mounts, path) : -ENOMEM;
 
 	free(mounts);
 	return err;
@@ -301,9 +319,8 @@ int viz_cgroups__add(struct viz_cgroups *groups, const char *spec, char *why, si
 {
 	struct mounts *mounts = mounts__read();
 	char path[PATH_MAX], *dir = NULL;
-	bool found = false;
 	int err = -ENOMEM;
-	size_t i, len;
+	size_t len;
 
 	if (!mounts)
 		goto cleanup;
@@ -318,18 +335,14 @@ int viz_cgroups__add(struct viz_cgroups *groups, const char *spec, char *why, si
 	if (strstr(path, "/../") || (len > 2 && !strcmp(path + len - 3, "/..")))
 		goto cleanup;
 	err = add_path(groups, mounts, 0, path);
-	found = !err;
-	for (i = 0; err == -ENOENT && i < mounts->nr; i++)
-		if (mounts->list[i].hierarchy)
-			found |= !add_path(groups, mounts, mounts->list[i].hierarchy, path);
-	if (found)
-		err = 0;
+	if (err == -ENOENT)
+		err = add_everywhere(groups, mounts, path);
 cleanup:
 	if (err)
 		viz_why(why, why_size, err,
 			err == -ENOENT ? "no control group %s is mounted here (give a directory "
-					 "below /sys/fs/cgroup, or a path as in /proc/PID/cgroup)" :
-					 "cannot use the control group %s: %s",
+					 "below /sys/fs/cgroup, or a path as in /proc/PID/cgroup)"
+				       : "cannot use the control group %s: %s",
 			spec, strerror(-err));
 	free(mounts);
 	free(dir);

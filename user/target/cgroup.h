@@ -53,8 +53,8 @@ bool viz_cgroup__below(const char *ancestor, const char *path);
  */
 int viz_cgroups__add(struct viz_cgroups *groups, const char *spec, char *why, size_t why_size);
 
-/* Adds the group @path of @hierarchy. -ENOENT: it does not exist or is not mounted here. */
-int viz_cgroups__add_path(struct viz_cgroups *groups, uint32_t hierarchy, const char *path);
+/* Adds the group @path in every mounted hierarchy that has it. -ENOENT: none has. */
+int viz_cgroups__add_path(struct viz_cgroups *groups, const char *path);
 
 /* 1: process @pid is in one of the groups or below; 0: it is not; negative errno: unknown. */
 int viz_cgroups__has(const struct viz_cgroups *groups, pid_t pid);

@@ -18,20 +18,25 @@ enum { SHORT_ID = 12, HEX_ID = 64, PREFIX_MIN = 3 };
 static const struct {
 	const char *prefix, *engine;
 } prefixes[] = {
-	{ "docker-", "docker" },	      { "cri-containerd-", "containerd" },
-	{ "nerdctl-", "containerd" },	      { "crio-", "cri-o" },
-	{ "libpod-", "podman" },	      { "containerd-", "containerd" },
-	{ "cri-containerd:", "containerd" },  { "nerdctl:", "containerd" },
-	{ "crio:", "cri-o" },		      { "docker:", "docker" },
+	{"docker-", "docker"},
+	{"cri-containerd-", "containerd"},
+	{"nerdctl-", "containerd"},
+	{"crio-", "cri-o"},
+	{"libpod-", "podman"},
+	{"containerd-", "containerd"},
+	{"cri-containerd:", "containerd"},
+	{"nerdctl:", "containerd"},
+	{"crio:", "cri-o"},
+	{"docker:", "docker"},
 };
 
 /* The folder that the group lies in, for those whose name is the id alone. */
 static const struct {
 	const char *folder, *engine;
 } folders[] = {
-	{ "docker", "docker" },
-	{ "libpod_parent", "podman" },
-	{ "lxc", "lxc" },
+	{"docker", "docker"},
+	{"libpod_parent", "podman"},
+	{"lxc", "lxc"},
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
@@ -148,9 +153,9 @@ bool viz_container__from_path(const char *path, size_t *offset, struct viz_conta
 
 struct viz_containers {
 	struct viz_engines *engines;
-	struct viz_container **list;	/* single allocations: callers keep pointers */
+	struct viz_container **list; /* single allocations: callers keep pointers */
 	size_t nr;
-	char pid_ns[64], mnt_ns[64];	/* of the host */
+	char pid_ns[64], mnt_ns[64]; /* of the host */
 };
 
 static void read_namespace(pid_t pid, const char *which, char *buf, size_t size)
@@ -305,26 +310,6 @@ static bool called(const struct viz_container *c, const char *spec)
 	       (!strcmp(spec, whole) || !strcmp(spec, whole + (pod + 1 - c->pod)));
 }
 
-/* Adds the group of @c in each hierarchy where its path is that of the container. */
-static int add_groups(const struct viz_container *c, struct viz_cgroups *groups)
-{
-	uint32_t hierarchy;
-	int found = 0, err = 0;
-
-	for (hierarchy = 0; hierarchy < 32; hierarchy++) {
-		int one = viz_cgroups__add_path(groups, hierarchy, c->cgroup);
-
-		if (!one)
-			found = 1;
-		else if (one != -ENOENT)
-			err = one;
-		/* v2 is enough: a process is in its group there whenever it is in the others */
-		if (!one && !hierarchy)
-			break;
-	}
-	return found ? 0 : err ? err : -ENOENT;
-}
-
 static void list_known(const struct viz_containers *containers, char *buf, size_t size)
 {
 	size_t i, used = 0;
@@ -350,7 +335,7 @@ int viz_containers__find(struct viz_containers *containers, const char *spec,
 
 		if (!called(c, spec))
 			continue;
-		err = add_groups(c, groups);
+		err = viz_cgroups__add_path(groups, c->cgroup);
 		if (err)
 			return viz_why(why, why_size, err,
 				       "cannot find the control group %s of container %s: %s",
@@ -371,15 +356,15 @@ int viz_containers__find(struct viz_containers *containers, const char *spec,
 		prefixed = c;
 	}
 	if (prefixed) {
-		err = add_groups(prefixed, groups);
+		err = viz_cgroups__add_path(groups, prefixed->cgroup);
 		return err ? viz_why(why, why_size, err, "cannot find the control group of %s: %s",
-				     spec, strerror(-err)) :
-			     1;
+				     spec, strerror(-err))
+			   : 1;
 	}
 	list_known(containers, known, sizeof(known));
 	return viz_why(why, why_size, -ENOENT,
-		       known[0] ? "no running container is called %s (there are: %s)" :
-				  "no running container is called %s: none is running here",
+		       known[0] ? "no running container is called %s (there are: %s)"
+				: "no running container is called %s: none is running here",
 		       spec, known);
 }
 

@@ -19,10 +19,10 @@
 #include "procfs.h"
 
 enum {
-	ANSWER_MAX = 4 << 20,	/* bytes of one document */
+	ANSWER_MAX = 4 << 20, /* bytes of one document */
 	TIMEOUT_MS = 1000,
 	DEPTH_MAX = 32,
-	STATES_MAX = 512,	/* containers of runc and crun that are looked at */
+	STATES_MAX = 512, /* containers of runc and crun that are looked at */
 	NAMESPACES_MAX = 32,
 };
 
@@ -32,7 +32,7 @@ static const char *const sockets[] = {
 };
 
 /* <data root>/containers/<id>/config.v2.json */
-static const char *const docker_roots[] = { "/var/lib/docker" };
+static const char *const docker_roots[] = {"/var/lib/docker"};
 
 /* <root>/<containerd namespace>/<id>/config.json */
 static const char *const containerd_roots[] = {
@@ -54,16 +54,16 @@ static const char *const storages[] = {
 static const struct {
 	const char *root, *file, *engine;
 } runtimes[] = {
-	{ "/run/runc", "state.json", "runc" },
-	{ "/run/crun", "status", "crun" },
+	{"/run/runc", "state.json", "runc"},
+	{"/run/crun", "status", "crun"},
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 struct viz_engines {
-	int host;		/* the root directory of the host */
+	int host; /* the root directory of the host */
 	bool dead[NR(sockets) + 1];
-	char docker_host[256];	/* from DOCKER_HOST */
+	char docker_host[256]; /* from DOCKER_HOST */
 };
 
 struct viz_engines *viz_engines__new(void)
@@ -156,7 +156,7 @@ static struct json_object *member(struct json_object *doc, const char *const *ke
 			return NULL;
 	return doc;
 }
-#define MEMBER(doc, ...) member(doc, (const char *const[]){ __VA_ARGS__, NULL })
+#define MEMBER(doc, ...) member(doc, (const char *const[]){__VA_ARGS__, NULL})
 
 /* Copies a JSON string as one clean line; false when it is none or empty. */
 static bool copy_text(char *buf, size_t size, struct json_object *value)
@@ -241,7 +241,8 @@ bool viz_engine__from_oci_config(struct json_object *doc, struct viz_container *
 /* containers.json of containers/storage: an array; `metadata` is a text that holds JSON */
 bool viz_engine__from_storage(struct json_object *doc, struct viz_container *c)
 {
-	size_t i, nr = json_object_is_type(doc, json_type_array) ? json_object_array_length(doc) : 0;
+	size_t i,
+		nr = json_object_is_type(doc, json_type_array) ? json_object_array_length(doc) : 0;
 	struct json_object *entry, *id, *names, *metadata, *inner;
 	bool found = false;
 
@@ -264,7 +265,7 @@ bool viz_engine__from_storage(struct json_object *doc, struct viz_container *c)
 		      (size_t)json_object_get_string_len(metadata));
 	copy_text(c->image, sizeof(c->image), MEMBER(inner, "image-name"));
 	if (MEMBER(inner, "pod-name")) {
-		struct viz_container k8s = { 0 };
+		struct viz_container k8s = {0};
 
 		/* k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT, written by the kubelet's rules: none
 		 * of the parts can hold an underscore */
@@ -403,8 +404,7 @@ static bool runtime_group(const struct viz_engines *engines, const char *path, c
 	return found;
 }
 
-bool viz_engines__by_cgroup(struct viz_engines *engines, const char *path,
-			    struct viz_container *c)
+bool viz_engines__by_cgroup(struct viz_engines *engines, const char *path, struct viz_container *c)
 {
 	char state[1024], group[VIZ_CGROUP_PATH_MAX];
 	struct dirent *entry;

@@ -26,7 +26,7 @@ static long long now_ms(void)
 
 static int wait_for(int fd, short events, long long deadline)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = {.fd = fd, .events = events};
 	long long left;
 	int n;
 
@@ -41,7 +41,7 @@ static int wait_for(int fd, short events, long long deadline)
 
 static int connect_to(const char *path, long long deadline)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd, err;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
