@@ -31,14 +31,21 @@ static long stack_of_vma(struct task_struct *task, struct vm_area_struct *vma, v
 	return 0;
 }
 
-/* Fills stack_low and stack_high for the stack that @sp lies in; 0 when it cannot be known. */
+/*
+ * Fills stack_low and stack_high for the stack that @sp lies in. bpf_find_vma() only tries the
+ * lock of the address space: -EBUSY while another thread maps something, then both are 0 and
+ * the next call asks again.
+ */
 static __always_inline void find_stack(struct viz_thread *thread, __u64 sp)
 {
 	struct viz_thread found = {};
 
 	/* kernel 5.17, commit 7c7e3d31e785 */
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma)) {
+		thread->stack_high = sp + 4096;
+		thread->stack_low = sp > VIZ_STACK_ASSUMED ? sp - VIZ_STACK_ASSUMED : 0;
 		return;
+	}
 	bpf_find_vma((struct task_struct *)bpf_get_current_task_btf(), sp, stack_of_vma, &found, 0);
 	thread->stack_low = found.stack_low;
 	thread->stack_high = found.stack_high;
@@ -101,10 +108,8 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 		if (thread->stack_high)
 			process->flags |= VIZ_PROC_SWITCHES;
 		find_stack(thread, sp);
-		if (!thread->stack_high) {
-			thread->stack_high = sp + 4096;
-			thread->stack_low = sp > VIZ_STACK_ASSUMED ? sp - VIZ_STACK_ASSUMED : 0;
-		}
+		if (!thread->stack_high)
+			return;
 	}
 	if (!(process->flags & VIZ_PROC_GUARD))
 		return;
