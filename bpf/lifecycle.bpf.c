@@ -5,11 +5,9 @@
  * parent's fork, before it can run.
  */
 #include "maps.bpf.h"
+#include "select.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Set by user space: also processes that nobody followed are told of (-a, --container). */
-volatile __u32 watch_all = 0;
 
 static __always_inline struct viz_life *new_life(const struct viz_process_info *process, __u8 kind,
 						 __u8 flags, __u32 tid)
@@ -63,7 +61,7 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	if (process) {
 		/* Another program: what was known of the interpreter is void from here on. */
 		process->flags = (process->flags & VIZ_PROC_FOLLOW) | VIZ_PROC_WANTED;
-	} else if (watch_all) {
+	} else if (select_wants_current()) {
 		fresh.flags = VIZ_PROC_FOLLOW | VIZ_PROC_WANTED;
 		bpf_map_update_elem(&processes, &tgid, &fresh, BPF_ANY);
 	} else {

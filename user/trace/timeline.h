@@ -12,8 +12,9 @@
 enum viz_edge_kind { VIZ_EDGE_ENTER = 1, VIZ_EDGE_LEAVE = 2 };
 
 /*
- * One edge. An open call is identified in its thread by what the engine has: @sp, @frame,
- * @caller (each 0: not known); a leave matches the innermost open call that contradicts none.
+ * One edge. An open call is identified in its thread by what the engine has: @sp and @frame (0:
+ * not known), @caller (VIZ_ENTER_CHAIN, VIZ_LEAVE_CALLER: known, 0 is no frame). A leave
+ * matches the innermost open call that contradicts none of them.
  */
 struct viz_edge {
 	uint64_t ts;
@@ -38,14 +39,19 @@ void viz_timeline__free(struct viz_timeline *tl);
 
 struct viz_lane *viz_timeline__lane(struct viz_timeline *tl, uint32_t track);
 int viz_lane__edge(struct viz_lane *lane, const struct viz_edge *edge);
-/* The frames that were running when recording began, outermost first, as at @ts. */
+/*
+ * The frames that were running when recording began, outermost first, as seen at @ts. They
+ * go below what has been recorded since, where they fit it; else they are left out.
+ */
 int viz_lane__running(struct viz_lane *lane, uint64_t ts, const struct viz_edge *frames, size_t nr);
 /* Records were lost on this lane at about @ts: @calls of them begins. Open calls stay open. */
 void viz_lane__lost(struct viz_lane *lane, uint64_t ts, uint64_t calls);
 /* Recording of this lane stops at @ts (exit, exec, detach): what is open is closed there,
  * VIZ_CALL_UNFINISHED. The lane can be used again afterwards. */
 int viz_lane__close(struct viz_lane *lane, uint64_t ts);
-/* Depth of the open calls, for the status line. */
+/* The thread switches C stacks (greenlets): each chain of calls gets a track of its own. */
+void viz_lane__switches(struct viz_lane *lane);
+/* Depth of the open calls. */
 size_t viz_lane__depth(const struct viz_lane *lane);
 /* Hands over what is batched. */
 int viz_timeline__flush(struct viz_timeline *tl);

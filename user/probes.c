@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "../bpf/select.h"
+#include "vizbpf.skel.h"
+
+enum { LINKS_MAX = 48 };
+
+struct viz_attachment {
+	struct viz_attachment *next;
+	const struct viz_build *build;
+	bool usdt;
+	pid_t pid;
+	unsigned int users;
+	struct bpf_link *links[LINKS_MAX];
+	unsigned int nr_links;
+};
+
+struct viz_probes {
+	struct vizbpf_bpf *skel;
+	struct ring_buffer *rings;
+	size_t ring_size;
+	viz_record_fn fn;
+	void *ctx;
+	struct viz_attachment *attachments;
+};
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+	size_t len;
+
+	(void)level;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	len = strlen(line);
+	if (len && line[len - 1] == '\n')
+		line[len - 1] = '\0';
+	viz_debug(VIZ_LOG_BPF, "%s", line);
+	return 0;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct viz_probes *probes = ctx;
+
+	return probes->fn(probes->ctx, data, size);
+}
+
+/* The rings are made here and put into the map: their number and size are ours to choose. */
+static int make_rings(struct viz_probes *probes)
+{
+	uint32_t key = 0;
+	int fd, err;
+
+	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, (uint32_t)probes->ring_size, NULL);
+	if (fd < 0)
+		return -errno;
+	err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.rings), &key, &fd, BPF_ANY);
+	if (err)
+		goto cleanup;
+	probes->rings = ring_buffer__new(fd, on_record, probes, NULL);
+	err = probes->rings ? 0 : -errno;
+cleanup:
+	/* The map and, by its own mapping, the reader keep the ring; epoll needs the fd. */
+	if (err)
+		close(fd);
+	return err;
+}
+
+static const char *explain_load(int err)
+{
+	if (err == -EPERM || err == -EACCES)
+		return "not permitted: CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed (run it with sudo)";
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return "the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF, Linux 5.4 and newer)";
+	if (err == -EINVAL)
+		return "the kernel lacks a needed feature (BPF ring buffers came with Linux 5.8)";
+	return strerror(-err);
+}
+
+struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ctx, char *why,
+				    size_t why_size)
+{
+	struct viz_probes *probes = calloc(1, sizeof(*probes));
+	struct bpf_map *inner;
+	int err;
+
+	if (!probes)
+		return NULL;
+	libbpf_set_print(print_libbpf);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	probes->ring_size = ring_size;
+	probes->fn = fn;
+	probes->ctx = ctx;
+	probes->skel = vizbpf_bpf__open();
+	if (!probes->skel) {
+		viz_why(why, why_size, 0, "cannot open the BPF programs: %s", strerror(errno));
+		free(probes);
+		return NULL;
+	}
+	inner = bpf_map__inner_map(probes->skel->maps.rings);
+	err = inner ? bpf_map__set_max_entries(inner, (uint32_t)ring_size) : -EINVAL;
+	probes->skel->data->ring_wakeup_bytes = ring_size / 2;
+	if (!err)
+		err = vizbpf_bpf__load(probes->skel);
+	if (!err)
+		err = make_rings(probes);
+	if (!err)
+		err = vizbpf_bpf__attach(probes->skel);
+	if (err) {
+		viz_why(why, why_size, 0, "cannot load the BPF programs: %s", explain_load(err));
+		viz_probes__free(probes);
+		errno = -err;
+		return NULL;
+	}
+	return probes;
+}
+
+static void free_attachment(struct viz_attachment *a)
+{
+	for (unsigned int i = 0; i < a->nr_links; i++)
+		bpf_link__destroy(a->links[i]);
+	free(a);
+}
+
+void viz_probes__free(struct viz_probes *probes)
+{
+	struct viz_attachment *a, *next;
+
+	if (!probes)
+		return;
+	for (a = probes->attachments; a; a = next) {
+		next = a->next;
+		free_attachment(a);
+	}
+	ring_buffer__free(probes->rings);
+	vizbpf_bpf__destroy(probes->skel);
+	free(probes);
+}
+
+int viz_probes__fd(const struct viz_probes *probes)
+{
+	return ring_buffer__epoll_fd(probes->rings);
+}
+
+int viz_probes__consume(struct viz_probes *probes)
+{
+	return ring_buffer__consume(probes->rings);
+}
+
+static int add_link(struct viz_attachment *a, struct bpf_program *prog, int fd, uint64_t offset,
+		    uint64_t semaphore, char *why, size_t why_size)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = semaphore);
+	struct bpf_link *link;
+	char path[64];
+	int err;
+
+	if (!offset)
+		return 0;
+	if (a->nr_links == LINKS_MAX)
+		return viz_why(why, why_size, -E2BIG, "too many probe sites");
+	/* Our own descriptor names the file: no path of the target is followed. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	link = bpf_program__attach_uprobe_opts(prog, a->pid, path, offset, &opts);
+	if (!link) {
+		err = -errno;
+		if (err == -EINVAL && semaphore)
+			return viz_why(why, why_size, err,
+				       "the probe is held by another tracer (its counter is in use)");
+		return viz_why(why, why_size, err, "cannot attach %s at 0x%llx: %s",
+			       bpf_program__name(prog), (unsigned long long)offset, strerror(-err));
+	}
+	a->links[a->nr_links++] = link;
+	return 0;
+}
+
+static int attach_eval(struct viz_probes *probes, struct viz_attachment *a, char *why,
+		       size_t why_size)
+{
+	const struct viz_build *b = a->build;
+	struct bpf_program *leaves[VIZ_LEAVE_SITES] = {
+		probes->skel->progs.eval_leave_0,
+		probes->skel->progs.eval_leave_1,
+		probes->skel->progs.eval_leave_2,
+		probes->skel->progs.eval_leave_3,
+	};
+	int err = 0;
+
+	/* Ends first: a call that is seen to begin is seen to end. */
+	for (unsigned int i = 0; i < b->nr_leave && !err; i++)
+		err = add_link(a, leaves[i], b->fd, b->leave[i].offset, 0, why, why_size);
+	return err ?: add_link(a, probes->skel->progs.eval_enter, b->fd, b->enter.offset, 0, why,
+			       why_size);
+}
+
+static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char *why,
+		       size_t why_size)
+{
+	const struct viz_build *b = a->build;
+	int err = 0;
+
+	for (unsigned int i = 0; i < b->nr_usdt[VIZ_USDT_RETURN] && !err; i++)
+		err = add_link(a, probes->skel->progs.usdt_leave, b->fd,
+			       b->usdt[VIZ_USDT_RETURN][i].offset,
+			       b->usdt[VIZ_USDT_RETURN][i].semaphore, why, why_size);
+	for (unsigned int i = 0; i < b->nr_usdt[VIZ_USDT_ENTRY] && !err; i++)
+		err = add_link(a, probes->skel->progs.usdt_enter, b->fd,
+			       b->usdt[VIZ_USDT_ENTRY][i].offset,
+			       b->usdt[VIZ_USDT_ENTRY][i].semaphore, why, why_size);
+	return err;
+}
+
+static struct viz_attachment *find(struct viz_probes *probes, const struct viz_build *build,
+				   bool usdt, pid_t pid)
+{
+	struct viz_attachment *a;
+
+	for (a = probes->attachments; a; a = a->next)
+		if (a->build == build && a->usdt == usdt && a->pid == pid && build)
+			return a;
+	return NULL;
+}
+
+struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struct viz_build *build,
+					  unsigned int index, bool usdt, pid_t pid,
+					  uint64_t code_dealloc, char *why, size_t why_size)
+{
+	struct viz_attachment *a = find(probes, build, usdt, pid);
+	uint32_t key = index;
+	int err;
+
+	if (a) {
+		a->users++;
+		return a;
+	}
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->build = build;
+	a->usdt = usdt;
+	a->pid = pid;
+	a->users = 1;
+	err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.builds), &key, &build->info,
+				  BPF_ANY);
+	if (err)
+		err = viz_why(why, why_size, -errno, "too many different interpreters");
+	if (!err)
+		err = add_link(a, probes->skel->progs.code_dealloc, build->fd, code_dealloc, 0, why,
+			       why_size);
+	if (!err)
+		err = add_link(a, probes->skel->progs.module_create, build->fd,
+			       build->module_create2, 0, why, why_size);
+	if (!err)
+		err = (usdt ? attach_usdt : attach_eval)(probes, a, why, why_size);
+	if (err) {
+		free_attachment(a);
+		errno = -err;
+		return NULL;
+	}
+	viz_debug(VIZ_LOG_PROBE, "%s: %u probes attached for %s, pid %d", build->path, a->nr_links,
+		  usdt ? "usdt" : "eval", pid);
+	a->next = probes->attachments;
+	probes->attachments = a;
+	return a;
+}
+
+struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const char *program,
+					      int fd, uint64_t offset, uint64_t semaphore, pid_t pid,
+					      char *why, size_t why_size)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(probes->skel->obj, program);
+	struct viz_attachment *a = prog ? calloc(1, sizeof(*a)) : NULL;
+	int err;
+
+	if (!a)
+		return NULL;
+	a->pid = pid;
+	a->users = 1;
+	err = add_link(a, prog, fd, offset, semaphore, why, why_size);
+	if (err) {
+		free_attachment(a);
+		errno = -err;
+		return NULL;
+	}
+	a->next = probes->attachments;
+	probes->attachments = a;
+	return a;
+}
+
+void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attachment)
+{
+	struct viz_attachment **p;
+
+	if (!attachment || --attachment->users)
+		return;
+	for (p = &probes->attachments; *p; p = &(*p)->next)
+		if (*p == attachment) {
+			*p = attachment->next;
+			break;
+		}
+	free_attachment(attachment);
+}
+
+int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
+{
+	uint32_t key = (uint32_t)pid;
+
+	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.processes), &key, info, BPF_ANY) ?
+		       -errno :
+		       0;
+}
+
+int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
+{
+	uint32_t key = (uint32_t)pid;
+
+	return bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info) ? -errno : 0;
+}
+
+int viz_probes__drop_process(struct viz_probes *probes, pid_t pid)
+{
+	uint32_t key = (uint32_t)pid;
+
+	bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.guards), &key);
+	return bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.processes), &key) ? -errno : 0;
+}
+
+int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
+{
+	struct viz_guard_state state = { .cleared = cleared };
+	uint32_t key = (uint32_t)pid;
+
+	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.guards), &key, &state, BPF_ANY) ?
+		       -errno :
+		       0;
+}
+
+struct viz_selection *viz_probes__selection(struct viz_probes *probes)
+{
+	return (struct viz_selection *)&probes->skel->bss->selection;
+}
+
+int viz_probes__wanted_cgroups_fd(struct viz_probes *probes)
+{
+	return bpf_map__fd(probes->skel->maps.wanted_cgroups);
+}
+
+int viz_probes__excluded_fd(struct viz_probes *probes)
+{
+	return bpf_map__fd(probes->skel->maps.excluded);
+}

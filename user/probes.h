@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The BPF side: loading the programs, attaching them to builds, the maps they share with
+ * user space, and the rings their records come through.
+ */
+#ifndef VIZ_PROBES_H
+#define VIZ_PROBES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../bpf/records.h"
+#include "target/interpreter.h"
+
+struct viz_probes;
+struct viz_attachment;		/* the probes of one build, for one process or for all */
+
+/* Called with each record; a negative return stops the reading and is passed on. */
+typedef int (*viz_record_fn)(void *ctx, const void *record, size_t size);
+
+/* Loads the programs. @ring_size: bytes of each ring, a power of two, at least a page.
+ * NULL with one line in @why that names what is missing (capability, kernel feature). */
+struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ctx, char *why,
+				    size_t why_size);
+void viz_probes__free(struct viz_probes *probes);
+/* An fd that polls readable when a ring is half full or something urgent is in it. */
+int viz_probes__fd(const struct viz_probes *probes);
+/* Reads everything that is there now. Returns the number of records or a negative errno. */
+int viz_probes__consume(struct viz_probes *probes);
+/* Bytes that wait in the rings, and their whole size. */
+void viz_probes__fill(const struct viz_probes *probes, size_t *used, size_t *size);
+
+/*
+ * Attaches the programs of engine eval (@usdt false) or usdt to @build. @pid: only there;
+ * -1: in every process that maps the file, now and later. @code_dealloc: file offset, 0: none.
+ * The same (build, engine, pid) is attached once and counted. NULL with a line in @why.
+ */
+struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struct viz_build *build,
+					  unsigned int index, bool usdt, pid_t pid,
+					  uint64_t code_dealloc, char *why, size_t why_size);
+void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attachment);
+/* Attaches one program by name ("custom_event") to a file offset of an open file. */
+struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const char *program,
+					      int fd, uint64_t offset, uint64_t semaphore, pid_t pid,
+					      char *why, size_t why_size);
+
+/* The map `processes`. All return 0 or a negative errno. */
+int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
+int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
+int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
+/* The map `guards`: @cleared, or not: the slot is (not) clear. */
+int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);
+/* Loads what select.h keeps of the selection: the map fd and the program's variable. */
+struct viz_selection;
+struct viz_selection *viz_probes__selection(struct viz_probes *probes);
+int viz_probes__wanted_cgroups_fd(struct viz_probes *probes);
+int viz_probes__excluded_fd(struct viz_probes *probes);
+
+#endif
