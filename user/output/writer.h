@@ -30,15 +30,26 @@ struct viz_writer_ops {
 	/* what was given so far is in the file and the file is valid as it stands (a
 	 * terminator is written and overwritten by the next batch); optional */
 	int (*flush)(struct viz_writer *w);
+	/* completes the file and gives it its name (viz_output__close()) */
 	int (*end)(struct viz_writer *w);
 	void (*free)(struct viz_writer *w);
 	size_t size;		/* of the writer's own struct, which begins with struct viz_writer */
 };
 
+/*
+ * Reads the source file @path as @process of the trace sees it: malloc'ed *@text of *@size
+ * bytes, not terminated. 0 or -errno. How a path of a target is opened safely is the
+ * caller's part; more than 1 MiB is not used.
+ */
+typedef int (*viz_source_fn)(void *ctx, uint32_t process, const char *path, char **text,
+			     size_t *size);
+
 struct viz_writer {
 	const struct viz_writer_ops *ops;
 	struct viz_trace *trace;	/* not owned */
 	struct viz_output *out;		/* owned */
+	viz_source_fn read_source;	/* NULL: sources are not wanted */
+	void *source_ctx;
 };
 
 /*
@@ -50,6 +61,11 @@ struct viz_writer *viz_writer__new(struct viz_trace *trace, const char *path,
 void viz_writer__free(struct viz_writer *w);
 /* NULL, or one line that says why the name cannot be an output ("unknown suffix ..."). */
 const char *viz_writer__check(const char *path);
+
+/* Whether the output for @path has to be opened with gzip. */
+bool viz_writer__gzip(const char *path);
+/* Sources are to be included, for formats that can; they are read in end(). */
+void viz_writer__sources(struct viz_writer *w, viz_source_fn read_source, void *ctx);
 
 extern const struct viz_writer_ops viz_writer_chrome, viz_writer_perfetto, viz_writer_folded,
 	viz_writer_svg, viz_writer_speedscope, viz_writer_html;
