@@ -20,8 +20,8 @@ int viz_args__parse(const char *function, const char *const *names, int required
 	while (names[max])
 		slots[max++] = NULL;
 	if (nr > max) {
-		PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function,
-			     max, nr);
+		PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)",
+			     function, max, nr);
 		return -1;
 	}
 	for (Py_ssize_t i = 0; i < nr; i++)
@@ -31,15 +31,17 @@ int viz_args__parse(const char *function, const char *const *names, int required
 		int index = keyword_index(names, keyword);
 
 		if (index < 0 || slots[index]) {
-			PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument '%U'",
-				     function, keyword);
+			PyErr_Format(PyExc_TypeError,
+				     "%s() got an unexpected or repeated argument '%U'", function,
+				     keyword);
 			return -1;
 		}
 		slots[index] = args[nr + i];
 	}
 	for (int i = 0; i < required; i++) {
 		if (!slots[i]) {
-			PyErr_Format(PyExc_TypeError, "%s() misses its argument '%s'", function, names[i]);
+			PyErr_Format(PyExc_TypeError, "%s() misses its argument '%s'", function,
+				     names[i]);
 			return -1;
 		}
 	}

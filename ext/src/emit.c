@@ -4,9 +4,9 @@
 #include <string.h>
 
 enum {
-	NAME_SIZE = 256,	/* as the tracer keeps them: enum viz_limit in bpf/records.h */
+	NAME_SIZE = 256, /* as the tracer keeps them: enum viz_limit in bpf/records.h */
 	CATEGORY_SIZE = 64,
-	ARGS_SIZE = 1700,	/* fits one record beside the longest name and category */
+	ARGS_SIZE = 1700, /* fits one record beside the longest name and category */
 };
 
 void (*volatile viz_emit_sink)(const struct viz_emitted *event);
@@ -26,7 +26,7 @@ void viz_emit__send(struct viz_module *module, enum vizbpf_type type, PyObject *
 {
 	char name_data[NAME_SIZE], category_data[CATEGORY_SIZE], args_data[ARGS_SIZE];
 	void (*sink)(const struct viz_emitted *) = viz_emit_sink;
-	struct viz_emitted event = { type, "", "", "", id, value };
+	struct viz_emitted event = {type, "", "", "", id, value};
 	struct viz_text text;
 
 	if (name)
@@ -63,9 +63,10 @@ static uint64_t identity(struct viz_module *module, PyObject *value)
 	return hash;
 }
 
-static PyObject *emit_instant(PyObject *self, PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
+static PyObject *emit_instant(PyObject *self, PyObject *const *args, Py_ssize_t nr,
+			      PyObject *keywords)
 {
-	static const char *const names[] = { "name", "args", "scope", "category", NULL };
+	static const char *const names[] = {"name", "args", "scope", "category", NULL};
 	PyObject *slots[4];
 	uint64_t scope = 't';
 	char data[8];
@@ -74,30 +75,33 @@ static PyObject *emit_instant(PyObject *self, PyObject *const *args, Py_ssize_t 
 		return NULL;
 	if (viz_emit__wanted()) {
 		if (slots[2])
-			scope = (unsigned char)*plain(viz_module__of(self), slots[2], data, sizeof(data));
+			scope = (unsigned char)*plain(viz_module__of(self), slots[2], data,
+						      sizeof(data));
 		if (scope != 'p' && scope != 'g')
 			scope = 't';
-		viz_emit__send(viz_module__of(self), VIZBPF_INSTANT, slots[0], slots[3], slots[1], 0,
-			       scope);
+		viz_emit__send(viz_module__of(self), VIZBPF_INSTANT, slots[0], slots[3], slots[1],
+			       0, scope);
 	}
 	Py_RETURN_NONE;
 }
 
-static PyObject *emit_begin(PyObject *self, PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
+static PyObject *emit_begin(PyObject *self, PyObject *const *args, Py_ssize_t nr,
+			    PyObject *keywords)
 {
-	static const char *const names[] = { "name", "args", "category", NULL };
+	static const char *const names[] = {"name", "args", "category", NULL};
 	PyObject *slots[3];
 
 	if (viz_args__parse("begin", names, 1, args, nr, keywords, slots))
 		return NULL;
 	if (viz_emit__wanted())
-		viz_emit__send(viz_module__of(self), VIZBPF_BEGIN, slots[0], slots[2], slots[1], 0, 0);
+		viz_emit__send(viz_module__of(self), VIZBPF_BEGIN, slots[0], slots[2], slots[1], 0,
+			       0);
 	Py_RETURN_NONE;
 }
 
 static PyObject *emit_end(PyObject *self, PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
 {
-	static const char *const names[] = { "name", NULL };
+	static const char *const names[] = {"name", NULL};
 	PyObject *slots[1];
 
 	if (viz_args__parse("end", names, 0, args, nr, keywords, slots))
@@ -107,9 +111,10 @@ static PyObject *emit_end(PyObject *self, PyObject *const *args, Py_ssize_t nr, 
 	Py_RETURN_NONE;
 }
 
-static PyObject *emit_counter(PyObject *self, PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
+static PyObject *emit_counter(PyObject *self, PyObject *const *args, Py_ssize_t nr,
+			      PyObject *keywords)
 {
-	static const char *const names[] = { "name", "value", NULL };
+	static const char *const names[] = {"name", "value", NULL};
 	PyObject *slots[2], *many = NULL;
 	uint64_t bits = 0;
 	double number;
@@ -133,7 +138,7 @@ static PyObject *emit_counter(PyObject *self, PyObject *const *args, Py_ssize_t 
 static PyObject *emit_with_id(PyObject *self, const char *function, enum vizbpf_type type,
 			      PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
 {
-	static const char *const names[] = { "name", "id", "args", "category", NULL };
+	static const char *const names[] = {"name", "id", "args", "category", NULL};
 	PyObject *slots[4];
 
 	if (viz_args__parse(function, names, 2, args, nr, keywords, slots))
@@ -144,11 +149,11 @@ static PyObject *emit_with_id(PyObject *self, const char *function, enum vizbpf_
 	Py_RETURN_NONE;
 }
 
-#define WITH_ID(function, type)                                                                   \
-	static PyObject *emit_##function(PyObject *self, PyObject *const *args, Py_ssize_t nr,    \
-					 PyObject *keywords)                                      \
-	{                                                                                         \
-		return emit_with_id(self, #function, type, args, nr, keywords);                   \
+#define WITH_ID(function, type)                                                                    \
+	static PyObject *emit_##function(PyObject *self, PyObject *const *args, Py_ssize_t nr,     \
+					 PyObject *keywords)                                       \
+	{                                                                                          \
+		return emit_with_id(self, #function, type, args, nr, keywords);                    \
 	}
 
 WITH_ID(async_begin, VIZBPF_ASYNC_BEGIN)
@@ -168,13 +173,13 @@ static PyObject *emit_enabled(PyObject *self, PyObject *unused)
 
 /* What event() returns: a context manager and decorator. */
 struct event {
-	PyObject_HEAD
-	PyObject *module, *name, *args, *category;
+	PyObject_HEAD PyObject *module, *name, *args, *category;
 };
 
-static PyObject *emit_event(PyObject *self, PyObject *const *args, Py_ssize_t nr, PyObject *keywords)
+static PyObject *emit_event(PyObject *self, PyObject *const *args, Py_ssize_t nr,
+			    PyObject *keywords)
 {
-	static const char *const names[] = { "name", "args", "category", NULL };
+	static const char *const names[] = {"name", "args", "category", NULL};
 	struct viz_module *module = viz_module__of(self);
 	PyTypeObject *type = (PyTypeObject *)module->event_type;
 	PyObject *slots[3];
@@ -203,8 +208,8 @@ static PyObject *event_enter(struct event *self, PyObject *unused)
 {
 	(void)unused;
 	if (viz_emit__wanted())
-		viz_emit__send(viz_module__of(self->module), VIZBPF_BEGIN, self->name, self->category,
-			       self->args, 0, 0);
+		viz_emit__send(viz_module__of(self->module), VIZBPF_BEGIN, self->name,
+			       self->category, self->args, 0, 0);
 	Py_INCREF(self);
 	return (PyObject *)self;
 }
@@ -213,7 +218,8 @@ static PyObject *event_exit(struct event *self, PyObject *const *args, Py_ssize_
 {
 	(void)args, (void)nr;
 	if (viz_emit__wanted())
-		viz_emit__send(viz_module__of(self->module), VIZBPF_END, self->name, NULL, NULL, 0, 0);
+		viz_emit__send(viz_module__of(self->module), VIZBPF_END, self->name, NULL, NULL, 0,
+			       0);
 	Py_RETURN_NONE;
 }
 
@@ -229,7 +235,8 @@ static PyObject *event_call(struct event *self, PyObject *args, PyObject *keywor
 		return NULL;
 	return PyObject_CallFunctionObjArgs(viz_module__of(self->module)->decorate, self->name,
 					    self->args ? self->args : Py_None,
-					    self->category ? self->category : Py_None, function, NULL);
+					    self->category ? self->category : Py_None, function,
+					    NULL);
 }
 
 static void event_free(struct event *self)
@@ -248,15 +255,16 @@ static void event_free(struct event *self)
 static PyMethodDef event_methods[] = {
 	VIZ_METHOD("__enter__", event_enter, METH_NOARGS, ""),
 	VIZ_METHOD("__exit__", event_exit, METH_FASTCALL, ""),
-	{ NULL, NULL, 0, NULL },
+	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot event_slots[] = {
-	{ Py_tp_dealloc, event_free },
-	{ Py_tp_call, event_call },
-	{ Py_tp_methods, event_methods },
-	{ Py_tp_doc, "A slice on the thread's track while the block, or the decorated function, runs." },
-	{ 0, NULL },
+	{Py_tp_dealloc, event_free},
+	{Py_tp_call, event_call},
+	{Py_tp_methods, event_methods},
+	{Py_tp_doc,
+	 "A slice on the thread's track while the block, or the decorated function, runs."},
+	{0, NULL},
 };
 
 static PyType_Spec event_spec = {
@@ -315,8 +323,8 @@ static PyObject *to_json(PyObject *self, PyObject *const *args, Py_ssize_t nr)
 		return NULL;
 	}
 	viz_text__start(&text, &viz_module__of(self)->rules, data, (size_t)size);
-	ok = nr > 2 && PyObject_IsTrue(args[2]) ? viz_text__repr(&text, args[0]) :
-						  viz_text__value(&text, args[0]);
+	ok = nr > 2 && PyObject_IsTrue(args[2]) ? viz_text__repr(&text, args[0])
+						: viz_text__value(&text, args[0]);
 	if (!ok)
 		Py_RETURN_NONE;
 	return PyUnicode_DecodeUTF8(data, (Py_ssize_t)text.len, NULL);
@@ -325,9 +333,12 @@ static PyObject *to_json(PyObject *self, PyObject *const *args, Py_ssize_t nr)
 #define EMIT(name, doc) VIZ_METHOD(#name, emit_##name, METH_FASTCALL | METH_KEYWORDS, doc)
 
 PyMethodDef viz_emit_methods[] = {
-	EMIT(instant, "instant(name, args=None, scope='t', category=None)\n\nA moment on this track."),
-	EMIT(event, "event(name, args=None, category=None)\n\nA slice: context manager or decorator."),
-	EMIT(begin, "begin(name, args=None, category=None)\n\nOpens a slice on this thread's track."),
+	EMIT(instant,
+	     "instant(name, args=None, scope='t', category=None)\n\nA moment on this track."),
+	EMIT(event,
+	     "event(name, args=None, category=None)\n\nA slice: context manager or decorator."),
+	EMIT(begin,
+	     "begin(name, args=None, category=None)\n\nOpens a slice on this thread's track."),
 	EMIT(end, "end(name=None)\n\nCloses the innermost slice of that name, or the innermost."),
 	EMIT(counter, "counter(name, value)\n\nA number, or a dict of numbers, over time."),
 	EMIT(async_begin, "async_begin(name, id, args=None, category=None)"),
@@ -342,7 +353,7 @@ PyMethodDef viz_emit_methods[] = {
 	VIZ_METHOD("_set_decorate", set_decorate, METH_O, ""),
 	VIZ_METHOD("_exclude_repr", exclude_repr, METH_O, ""),
 	VIZ_METHOD("_to_json", to_json, METH_FASTCALL, "to_json(value, size=1700, repr=False)"),
-	{ NULL, NULL, 0, NULL },
+	{NULL, NULL, 0, NULL},
 };
 
 int viz_emit__init(PyObject *module)

@@ -10,10 +10,10 @@
 struct viz_emitted {
 	enum vizbpf_type type;
 	const char *name;
-	const char *category;	/* "" if none */
-	const char *args;	/* a JSON object, or "" */
+	const char *category; /* "" if none */
+	const char *args; /* a JSON object, or "" */
 	uint64_t id;
-	uint64_t value;		/* scope of an instant, bits of a counter's double */
+	uint64_t value; /* scope of an instant, bits of a counter's double */
 };
 
 /* Set while the in-process recorder runs. */

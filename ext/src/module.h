@@ -7,8 +7,8 @@
 
 struct viz_module {
 	struct viz_rules rules;
-	PyObject *event_type;	/* of what event() returns */
-	PyObject *decorate;	/* Python: decorate(name, args, category, function) */
+	PyObject *event_type; /* of what event() returns */
+	PyObject *decorate; /* Python: decorate(name, args, category, function) */
 };
 
 static inline struct viz_module *viz_module__of(PyObject *module)
@@ -25,6 +25,6 @@ int viz_args__parse(const char *function, const char *const *names, int required
 		    PyObject *const *args, Py_ssize_t nr, PyObject *keywords, PyObject **slots);
 
 extern PyMethodDef viz_emit_methods[];
-int viz_emit__init(PyObject *module);	/* 0, or -1 with an exception set */
+int viz_emit__init(PyObject *module); /* 0, or -1 with an exception set */
 
 #endif

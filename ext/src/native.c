@@ -48,19 +48,19 @@ static void native_free(void *module)
 /* Known by their numbers: the headers that are built with may be older than the slots. An
  * interpreter refuses slots that it does not know. */
 enum {
-	SLOT_INTERPRETERS = 3,	/* Py_mod_multiple_interpreters, 3.12+ */
+	SLOT_INTERPRETERS = 3, /* Py_mod_multiple_interpreters, 3.12+ */
 };
 #define OWN_GIL_SUPPORTED ((void *)2) /* Py_MOD_PER_INTERPRETER_GIL_SUPPORTED */
 
 static PyModuleDef_Slot slots_3_12[] = {
-	{ Py_mod_exec, native_exec },
-	{ SLOT_INTERPRETERS, OWN_GIL_SUPPORTED },
-	{ 0, NULL },
+	{Py_mod_exec, native_exec},
+	{SLOT_INTERPRETERS, OWN_GIL_SUPPORTED},
+	{0, NULL},
 };
 
 static PyModuleDef_Slot slots_3_8[] = {
-	{ Py_mod_exec, native_exec },
-	{ 0, NULL },
+	{Py_mod_exec, native_exec},
+	{0, NULL},
 };
 
 static struct PyModuleDef native_def = {

@@ -29,9 +29,9 @@ typedef PyObject *(*viz_fastcall)(PyObject *self, PyObject *const *args, Py_ssiz
 typedef PyObject *(*viz_fastcall_keywords)(PyObject *self, PyObject *const *args, Py_ssize_t nr,
 					   PyObject *names);
 
-#define VIZ_METHOD(name, function, flags, doc)                                                    \
-	{                                                                                         \
-		name, (PyCFunction)(void (*)(void))function, flags, PyDoc_STR(doc)                \
+#define VIZ_METHOD(name, function, flags, doc)                                                     \
+	{                                                                                          \
+		name, (PyCFunction)(void (*)(void))function, flags, PyDoc_STR(doc)                 \
 	}
 
 /* The version that runs, as in PY_VERSION_HEX without the lowest byte: 0x030c01 is 3.12.1. */

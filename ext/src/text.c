@@ -7,10 +7,10 @@
 #include <string.h>
 
 enum {
-	DEPTH_MAX = 6,		/* of nested containers */
-	ITEMS_MAX = 64,		/* of one container */
-	BITS_MAX = 256,		/* of an int that is written out */
-	REPR_BYTES_MAX = 4096,	/* of one repr in Python's notation */
+	DEPTH_MAX = 6, /* of nested containers */
+	ITEMS_MAX = 64, /* of one container */
+	BITS_MAX = 256, /* of an int that is written out */
+	REPR_BYTES_MAX = 4096, /* of one repr in Python's notation */
 };
 
 unsigned int viz_python;
@@ -122,7 +122,7 @@ static bool put_string(struct viz_text *text, const char *bytes, size_t n, bool 
 		return false;
 	}
 	text->data[text->len++] = '"';
-	text->closers += 4;	/* ..." */
+	text->closers += 4; /* ..." */
 	while (n) {
 		size_t took = escape(in, n, out, &out_n);
 
@@ -260,7 +260,10 @@ static bool put_float(struct viz_text *text, PyObject *value)
 	char digits[40];
 
 	if (!isfinite(number)) { /* JSON has no word for these */
-		snprintf(digits, sizeof(digits), "%s", isnan(number) ? "nan" : number > 0 ? "inf" : "-inf");
+		snprintf(digits, sizeof(digits), "%s",
+			 isnan(number) ? "nan"
+			 : number > 0  ? "inf"
+				       : "-inf");
 		return viz_text__string(text, digits, strlen(digits));
 	}
 	for (int precision = 15; precision <= 17; precision++) {
@@ -316,8 +319,8 @@ static bool put_sequence(struct viz_text *text, PyObject *value, int depth)
 		if (!item)
 			break;
 		Py_INCREF(item);
-		ok = put_comma(text, i) && (i == ITEMS_MAX ? viz_text__string(text, "...", 3) :
-							     put_value(text, item, depth + 1));
+		ok = put_comma(text, i) && (i == ITEMS_MAX ? viz_text__string(text, "...", 3)
+							   : put_value(text, item, depth + 1));
 		Py_DECREF(item);
 		if (!ok)
 			text->len = before;
@@ -365,7 +368,8 @@ static bool put_dict(struct viz_text *text, PyObject *value, int depth)
 		if (ok && i == ITEMS_MAX)
 			ok = viz_text__puts(text, text->python ? "..." : "\"...\":\"...\"");
 		else if (ok)
-			ok = put_key(text, key) && viz_text__puts(text, text->python ? ": " : ":") &&
+			ok = put_key(text, key) &&
+			     viz_text__puts(text, text->python ? ": " : ":") &&
 			     put_value(text, item, depth + 1);
 		Py_DECREF(key);
 		Py_DECREF(item);
@@ -428,12 +432,14 @@ static bool put_container(struct viz_text *text, PyObject *value, int depth)
 {
 	if (depth >= DEPTH_MAX)
 		return viz_text__string(text, "...", 3);
-	return PyDict_Check(value) ? put_dict(text, value, depth) : put_sequence(text, value, depth);
+	return PyDict_Check(value) ? put_dict(text, value, depth)
+				   : put_sequence(text, value, depth);
 }
 
 static bool put_value(struct viz_text *text, PyObject *value, int depth)
 {
-	bool exact = PyList_CheckExact(value) || PyTuple_CheckExact(value) || PyDict_CheckExact(value);
+	bool exact =
+		PyList_CheckExact(value) || PyTuple_CheckExact(value) || PyDict_CheckExact(value);
 
 	if (value == Py_None)
 		return viz_text__puts(text, text->python ? "None" : "null");
@@ -493,8 +499,8 @@ bool viz_text__plain(struct viz_text *text, PyObject *value)
 
 	PyErr_Fetch(&type, &error, &trace);
 	text->python = true;
-	ok = PyUnicode_Check(value) ? put_str(text, value, (Py_ssize_t)text->size) :
-				      put_value(text, value, 0);
+	ok = PyUnicode_Check(value) ? put_str(text, value, (Py_ssize_t)text->size)
+				    : put_value(text, value, 0);
 	PyErr_Clear();
 	PyErr_Restore(type, error, trace);
 	return ok;

@@ -10,22 +10,22 @@
 
 /* What a program asked for; one for each interpreter. */
 struct viz_rules {
-	PyObject *excluded;	/* tuple of types whose instances are shown by type name; or NULL */
-	PyObject *type_name;	/* type.__dict__["__name__"] */
-	Py_ssize_t repr_max;	/* most characters of one repr */
+	PyObject *excluded; /* tuple of types whose instances are shown by type name; or NULL */
+	PyObject *type_name; /* type.__dict__["__name__"] */
+	Py_ssize_t repr_max; /* most characters of one repr */
 };
 
 struct viz_text {
 	const struct viz_rules *rules;
 	char *data;
 	size_t len;
-	size_t size;	/* of data; one byte is kept for the NUL */
-	size_t closers;	/* bytes that open strings and containers will still need */
-	bool cut;	/* something was left out */
-	bool python;	/* write Python's notation instead of JSON */
+	size_t size; /* of data; one byte is kept for the NUL */
+	size_t closers; /* bytes that open strings and containers will still need */
+	bool cut; /* something was left out */
+	bool python; /* write Python's notation instead of JSON */
 };
 
-int viz_rules__init(struct viz_rules *rules);	/* 0, or -1 with an exception set */
+int viz_rules__init(struct viz_rules *rules); /* 0, or -1 with an exception set */
 
 /* @rules may be NULL where no value will be written. */
 void viz_text__start(struct viz_text *text, const struct viz_rules *rules, char *data, size_t size);
