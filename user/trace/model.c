@@ -18,15 +18,16 @@ struct block {
 
 struct viz_trace_private {
 	struct block *blocks;
+	struct block *args_blocks; /* of their own, to be forgotten */
 	uint32_t *slots; /* 1 + index of a function, 0: free */
 	uint32_t *hashes; /* of each function */
 	uint32_t nr_slots; /* a power of two */
 	uint32_t cap_funcs, cap_processes, cap_tracks, cap_args;
 };
 
-static char *arena__alloc(struct viz_trace_private *priv, size_t size)
+static char *arena__alloc(struct block **blocks, size_t size)
 {
-	struct block *block = priv->blocks;
+	struct block *block = *blocks;
 	size_t want = size > BLOCK_SIZE ? size : BLOCK_SIZE;
 	char *p;
 
@@ -37,12 +38,12 @@ static char *arena__alloc(struct viz_trace_private *priv, size_t size)
 		block->size = want;
 		block->used = 0;
 		/* a large one goes second: the current block keeps its room */
-		if (priv->blocks && size > BLOCK_SIZE / 4) {
-			block->next = priv->blocks->next;
-			priv->blocks->next = block;
+		if (*blocks && size > BLOCK_SIZE / 4) {
+			block->next = (*blocks)->next;
+			(*blocks)->next = block;
 		} else {
-			block->next = priv->blocks;
-			priv->blocks = block;
+			block->next = *blocks;
+			*blocks = block;
 		}
 	}
 	p = block->data + block->used;
@@ -83,16 +84,22 @@ struct viz_trace *viz_trace__new(void)
 	return trace;
 }
 
-void viz_trace__free(struct viz_trace *trace)
+static void arena__free(struct block *block)
 {
-	struct block *block, *next;
+	struct block *next;
 
-	if (!trace)
-		return;
-	for (block = trace->priv->blocks; block; block = next) {
+	for (; block; block = next) {
 		next = block->next;
 		free(block);
 	}
+}
+
+void viz_trace__free(struct viz_trace *trace)
+{
+	if (!trace)
+		return;
+	arena__free(trace->priv->blocks);
+	arena__free(trace->priv->args_blocks);
 	free(trace->priv->slots);
 	free(trace->priv->hashes);
 	free(trace->priv);
@@ -159,7 +166,7 @@ static uint32_t func__add(struct viz_trace *trace, const char *name, size_t name
 		}
 		priv->hashes = hashes;
 	}
-	text = arena__alloc(priv, name_len + file_len + 2);
+	text = arena__alloc(&priv->blocks, name_len + file_len + 2);
 	if (!text)
 		return UINT32_MAX;
 	memcpy(text, name, name_len);
@@ -240,25 +247,27 @@ uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t ti
 	return trace->nr_tracks++;
 }
 
-const char *viz_trace__string(struct viz_trace *trace, const char *text)
+static const char *copy_text(struct block **blocks, const char *text)
 {
-	size_t len;
+	size_t len = strlen(text);
 	char *copy;
 
-	if (!text)
-		return NULL;
-	len = strlen(text);
 	if (viz_utf8__valid(text, len)) {
-		copy = arena__alloc(trace->priv, len + 1);
+		copy = arena__alloc(blocks, len + 1);
 		if (copy)
 			memcpy(copy, text, len + 1);
 		return copy;
 	}
 	/* each bad byte becomes the three of U+FFFD */
-	copy = arena__alloc(trace->priv, 3 * len + 1);
+	copy = arena__alloc(blocks, 3 * len + 1);
 	if (copy)
 		viz_utf8__clean(copy, 3 * len + 1, text, len);
 	return copy;
+}
+
+const char *viz_trace__string(struct viz_trace *trace, const char *text)
+{
+	return text ? copy_text(&trace->priv->blocks, text) : NULL;
 }
 
 uint32_t viz_trace__args(struct viz_trace *trace, const char *json_members)
@@ -268,9 +277,22 @@ uint32_t viz_trace__args(struct viz_trace *trace, const char *json_members)
 	if (!table__grow((void **)&trace->args, trace->nr_args, &trace->priv->cap_args,
 			 sizeof(*trace->args)))
 		return 0;
-	copy = viz_trace__string(trace, json_members);
+	copy = copy_text(&trace->priv->args_blocks, json_members);
 	if (!copy)
 		return 0;
 	trace->args[trace->nr_args++] = copy;
 	return trace->nr_args;
+}
+
+void viz_trace__forget_args(struct viz_trace *trace)
+{
+	struct block *block = trace->priv->args_blocks;
+
+	trace->nr_args = 0;
+	if (!block)
+		return;
+	/* the first is kept: the usual case never comes back to malloc() */
+	arena__free(block->next);
+	block->next = NULL;
+	block->used = 0;
 }

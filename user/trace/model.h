@@ -128,5 +128,8 @@ uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t ti
 const char *viz_trace__string(struct viz_trace *trace, const char *text);
 /* Adds an args text for struct viz_call.args; returns 1 + index, 0 when out of memory. */
 uint32_t viz_trace__args(struct viz_trace *trace, const char *json_members);
+/* Forgets all args texts: the calls that name them have been written, and no call that is
+ * held somewhere names one. Keeps the memory of a long trace bounded. */
+void viz_trace__forget_args(struct viz_trace *trace);
 
 #endif
