@@ -24,7 +24,10 @@ say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 
 SOURCES := $(wildcard user/*.c user/*/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
-BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+# Those that define maps come first: libbpf 1.1's linker places an extern map wrongly when its
+# definition comes later.
+BPF_DEFINERS := bpf/calls.bpf.c bpf/select.bpf.c
+BPF_SOURCES := $(BPF_DEFINERS) $(filter-out $(BPF_DEFINERS),$(wildcard bpf/*.bpf.c))
 BPF_HEADERS := $(wildcard bpf/*.h vmlinux/*.h)
 SKELETON := $(BUILD)/vizbpf.skel.h
 

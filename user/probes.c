@@ -346,17 +346,34 @@ int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
 		       0;
 }
 
-struct viz_selection *viz_probes__selection(struct viz_probes *probes)
+int viz_probes__guards_fd(const struct viz_probes *probes)
 {
-	return (struct viz_selection *)&probes->skel->bss->selection;
+	return bpf_map__fd(probes->skel->maps.guards);
 }
 
-int viz_probes__wanted_cgroups_fd(struct viz_probes *probes)
+int viz_probes__select(struct viz_probes *probes, const struct viz_select *sel)
 {
-	return bpf_map__fd(probes->skel->maps.wanted_cgroups);
-}
+	struct viz_cgroup_key *keys = calloc(VIZ_SELECT_CGROUPS_MAX, sizeof(*keys));
+	struct viz_selection selection;
+	uint8_t one = 1;
+	int nr, err = 0;
 
-int viz_probes__excluded_fd(struct viz_probes *probes)
-{
-	return bpf_map__fd(probes->skel->maps.excluded);
+	if (!keys)
+		return -ENOMEM;
+	nr = viz_select__keys(sel, keys);
+	for (int i = 0; i < nr && !err; i++)
+		err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.wanted_cgroups), &keys[i],
+					  &one, BPF_ANY);
+	free(keys);
+	for (size_t i = 0; i < sel->nr_excluded && !err; i++) {
+		uint32_t pid = (uint32_t)sel->excluded[i];
+
+		err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.excluded), &pid, &one,
+					  BPF_ANY);
+	}
+	if (nr < 0 || err)
+		return nr < 0 ? nr : -errno;
+	viz_select__selection(sel, &selection);
+	memcpy((void *)&probes->skel->bss->selection, &selection, sizeof(selection));
+	return 0;
 }

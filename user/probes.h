@@ -13,6 +13,7 @@
 
 #include "../bpf/records.h"
 #include "target/interpreter.h"
+#include "target/select.h"
 
 struct viz_probes;
 struct viz_attachment;		/* the probes of one build, for one process or for all */
@@ -52,10 +53,9 @@ int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
 /* The map `guards`: @cleared, or not: the slot is (not) clear. */
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);
-/* Loads what select.h keeps of the selection: the map fd and the program's variable. */
-struct viz_selection;
-struct viz_selection *viz_probes__selection(struct viz_probes *probes);
-int viz_probes__wanted_cgroups_fd(struct viz_probes *probes);
-int viz_probes__excluded_fd(struct viz_probes *probes);
+/* The fd of the map `guards`. */
+int viz_probes__guards_fd(const struct viz_probes *probes);
+/* Tells the programs which processes are wanted beyond those in `processes`. */
+int viz_probes__select(struct viz_probes *probes, const struct viz_select *sel);
 
 #endif

@@ -34,6 +34,8 @@ struct viz_engine {
 	void (*detach)(struct viz_session *s, struct viz_target *t);
 	/* The process forked: @child inherited what attach() did. May be NULL. */
 	int (*forked)(struct viz_session *s, struct viz_target *parent, struct viz_target *child);
+	/* Called about ten times a second while recording. May be NULL. */
+	void (*tick)(struct viz_session *s, struct viz_target *t);
 	/* Reads what is there now and feeds the timeline; called from the session's loop at
 	 * least every 20 ms, and until it returns 0 at the end. Returns the number of records
 	 * or -errno. NULL for engines whose records come through the BPF ring. */

@@ -73,6 +73,7 @@ struct viz_interpreter {
 	const struct viz_build *build;	/* owned by the cache, lives until viz_builds__free() */
 	pid_t pid;
 	uint64_t bias;			/* run-time address minus ELF virtual address */
+	uint64_t map_start;		/* where the file's first mapping begins */
 };
 
 struct viz_builds;			/* the cache */

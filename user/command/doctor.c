@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `vizbpf doctor`: what this kernel and this user can do, and what is missing. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "../probes.h"
+#include "command.h"
+
+static int missing;
+
+/* One line of the checklist; @needed: without it vizbpf cannot work. */
+static void line(bool ok, bool needed, const char *what, const char *note)
+{
+	printf("[%s] %s%s%s\n", ok ? "ok" : needed ? "NO" : "--", what, note && note[0] ? ": " : "",
+	       note && note[0] ? note : "");
+	if (!ok && needed)
+		missing++;
+}
+
+static bool has_capability(unsigned int cap)
+{
+	char text[4096], *p;
+	unsigned long long mask;
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	p = strstr(text, "CapEff:");
+	if (!p)
+		return false;
+	mask = strtoull(p + 7, NULL, 16);
+	return mask >> cap & 1;
+}
+
+static void check_user(void)
+{
+	/* include/uapi/linux/capability.h */
+	static const struct {
+		unsigned int cap;
+		const char *name, *why;
+	} caps[] = {
+		{ 19, "CAP_SYS_PTRACE", "reads other processes' memory" },
+		{ 21, "CAP_SYS_ADMIN", "opens the files a process has mapped; also stands for the next two" },
+		{ 38, "CAP_PERFMON", "attaches probes (since 5.8)" },
+		{ 39, "CAP_BPF", "loads programs (since 5.8)" },
+	};
+	bool admin = has_capability(21);
+
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
+		line(has_capability(caps[i].cap) || (i >= 2 && admin), true, caps[i].name, caps[i].why);
+}
+
+static int nothing(void *ctx, const void *record, size_t size)
+{
+	(void)ctx;
+	(void)record;
+	(void)size;
+	return 0;
+}
+
+static bool has_uprobe_multi(void)
+{
+	/* BPF_TRACE_UPROBE_MULTI is 48 (kernel 6.6, commit 89ae89f53d20): a link of that type with
+	 * a bad program is refused by EBADF where it is known, by EINVAL where it is not. */
+	union bpf_attr attr = {};
+
+	attr.link_create.prog_fd = (uint32_t)-1;
+	attr.link_create.attach_type = 48;
+	return syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)) < 0 && errno == EBADF;
+}
+
+static void check_kernel(void)
+{
+	struct viz_probes *probes;
+	struct utsname uts;
+	char why[512] = "", text[300];
+	int fd;
+
+	uname(&uts);
+	snprintf(text, sizeof(text), "Linux %s, %s", uts.release, uts.machine);
+	line(!strcmp(uts.machine, "x86_64"), true, "architecture", text);
+	line(!access("/sys/kernel/btf/vmlinux", R_OK), true, "kernel type information (BTF)",
+	     "/sys/kernel/btf/vmlinux");
+	line(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL) == 1, true, "BPF ring buffer",
+	     "since 5.8");
+	line(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) == 1, false,
+	     "stack bounds in BPF (bpf_find_vma)", "since 5.17; without it stacks are taken as small");
+	line(has_uprobe_multi(), false, "many probes at once (uprobe_multi)", "since 6.6");
+	fd = open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY | O_CLOEXEC);
+	line(fd >= 0, true, "uprobes", "CONFIG_UPROBE_EVENTS");
+	if (fd >= 0)
+		close(fd);
+	probes = viz_probes__load(1 << 20, nothing, NULL, why, sizeof(why));
+	line(probes != NULL, true, "the programs of vizbpf load", why);
+	viz_probes__free(probes);
+}
+
+static void check_rest(void)
+{
+	char text[128] = "";
+	int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (n > 0)
+		text[strcspn(text, "\n")] = '\0';
+	line(!strstr(text, "[confidentiality]"), true, "kernel lockdown allows reading memory",
+	     n > 0 ? text : "none");
+	line(!access("/proc/self/map_files", X_OK), true, "files that processes have mapped",
+	     "/proc/PID/map_files");
+	line(!access("/run", W_OK), true, "a place for the guardian's journal", "/run/vizbpf");
+}
+
+int viz_command__doctor(int argc, char **argv)
+{
+	if (argc > 1) {
+		printf("usage: vizbpf doctor\n\nPrints what this kernel and this user can do, and what is "
+		       "missing.\n");
+		return strcmp(argv[1], "--help") && strcmp(argv[1], "-h") ? 2 : 0;
+	}
+	check_user();
+	check_kernel();
+	check_rest();
+	if (missing)
+		printf("\nvizbpf cannot work here: %d missing (NO). As root? sudo vizbpf doctor\n", missing);
+	else
+		printf("\nvizbpf works here.\n");
+	return missing ? 1 : 0;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the rings bring, kind by kind. Records come from the kernel: their layout is trusted,
+ * the names and numbers in them are the target's and are not. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "session.h"
+#include "trace/code_names.h"
+
+static void take_code(struct viz_session *s, const struct viz_code *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	uint32_t func;
+
+	if (!t)
+		return;
+	func = viz_code__func(s->trace, rec);
+	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func))
+		s->err = -ENOMEM;
+	viz_debug(VIZ_LOG_NAMES, "pid %d code 0x%llx: %s", t->pid, (unsigned long long)rec->code,
+		  func == UINT32_MAX ? "?" : s->trace->funcs[func].name);
+}
+
+/*
+ * The program's own code begins with the first call that has no frame around it and is
+ * not the import system's: __main__, or runpy for -m.
+ */
+static bool still_starting(struct viz_session *s, struct viz_target *t, const struct viz_enter *rec,
+			   uint32_t func)
+{
+	const struct viz_func *f = &s->trace->funcs[func];
+
+	if (rec->caller || !(rec->head.flags & VIZ_ENTER_CHAIN))
+		return true;
+	if (!strcmp(f->name, "_run_module_as_main") ||
+	    (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8)))
+		t->in_startup = false;
+	return t->in_startup;
+}
+
+static int take_enter(struct viz_session *s, const struct viz_enter *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_thread_lane *lane;
+	struct viz_edge edge = {
+		.kind = VIZ_EDGE_ENTER,
+		.ts = rec->head.ts,
+		.flags = rec->head.flags,
+		.sp = rec->sp,
+		.frame = rec->frame,
+		.caller = rec->caller,
+		.caller_func = UINT32_MAX,
+	};
+
+	if (!t || t->state != VIZ_TARGET_ACTIVE)
+		return 0;
+	if (!viz_hash__get(&t->codes, rec->code, &edge.func))
+		return 0;
+	if (t->in_startup && still_starting(s, t, rec, edge.func))
+		return 0;
+	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
+	if (!lane)
+		return -ENOMEM;
+	if (edge.flags & VIZ_ENTER_FROM)
+		viz_hash__get(&t->codes, ((const struct viz_enter_from *)rec)->caller_code,
+			      &edge.caller_func);
+	return viz_lane__edge(lane->lane, &edge);
+}
+
+static int take_leave(struct viz_session *s, const struct viz_leave *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_edge edge = {
+		.kind = VIZ_EDGE_LEAVE,
+		.ts = rec->head.ts,
+		.flags = rec->head.flags,
+		.sp = rec->sp,
+		.frame = rec->frame,
+		.caller = rec->caller,
+		.func = UINT32_MAX,
+	};
+	uint32_t index;
+
+	if (!t || t->state != VIZ_TARGET_ACTIVE ||
+	    !viz_hash__get(&s->by_tid, rec->head.tid, &index) || s->lanes[index].target != t)
+		return 0;
+	return viz_lane__edge(s->lanes[index].lane, &edge);
+}
+
+static void take_fork(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
+	struct viz_target *t = viz_session__add_target(s, (pid_t)rec->tgid);
+
+	if (!t)
+		return;
+	viz_debug(VIZ_LOG_LIFE, "pid %u forked %u", rec->other, rec->tgid);
+	if (!parent || parent->state != VIZ_TARGET_ACTIVE)
+		return;
+	t->interp = parent->interp;
+	t->interp.pid = t->pid;
+	t->in_startup = parent->in_startup;
+	t->switches = parent->switches;
+	/* Same memory, same code objects: what the parent's mean, the child's mean. */
+	for (size_t i = 0; i < parent->codes.cap; i++)
+		if (parent->codes.slots[i].used)
+			viz_hash__set(&t->codes, parent->codes.slots[i].key,
+				      parent->codes.slots[i].value);
+	t->engine = parent->engine;
+	s->trace->processes[t->process].parent = rec->other;
+	s->trace->processes[t->process].engine = parent->engine->name;
+	s->trace->processes[t->process].python = s->trace->processes[parent->process].python;
+	s->trace->processes[t->process].limits = s->trace->processes[parent->process].limits;
+	t->state = VIZ_TARGET_ACTIVE;
+	if (parent->engine->forked && parent->engine->forked(s, parent, t))
+		viz_warn("the child %d of %d is recorded only in part", t->pid, parent->pid);
+}
+
+static void take_exec(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	char why[256];
+	int err;
+
+	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
+	if (!t)
+		t = viz_session__add_target(s, (pid_t)rec->tgid);
+	if (!t)
+		return;
+	if (t->state == VIZ_TARGET_ACTIVE)
+		viz_session__end_target(s, t, rec->head.ts, false);
+	t->state = VIZ_TARGET_WANTED;
+	t->in_startup = !s->opt->include_startup;
+	err = viz_session__prepare(s, t, why, sizeof(why));
+	if (err && err != -ENOEXEC)
+		viz_debug(VIZ_LOG_LIFE, "%s", why);
+}
+
+static void take_sight(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	char why[256];
+	int err;
+
+	if (!t)
+		t = viz_session__add_target(s, (pid_t)rec->tgid);
+	if (!t || t->state == VIZ_TARGET_ACTIVE)
+		return;
+	err = viz_session__prepare(s, t, why, sizeof(why));
+	if (err && err != -ENOEXEC)
+		viz_warn("%s", why);
+}
+
+static void take_exit(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_thread_lane *lane;
+	uint32_t index;
+
+	if (!t)
+		return;
+	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {
+		lane = &s->lanes[index];
+		if (rec->lost_enter)
+			viz_lane__lost(lane->lane, rec->head.ts, rec->lost_enter);
+		viz_lane__close(lane->lane, rec->head.ts);
+		lane->ended = true;
+		viz_hash__remove(&s->by_tid, rec->head.tid);
+	}
+	if (rec->head.flags & VIZ_LIFE_LAST)
+		viz_session__end_target(s, t, rec->head.ts, true);
+}
+
+static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool low)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_slots slots = { .pid = (pid_t)rec->tgid };
+	struct viz_thread_lane *lane;
+	char args[96];
+
+	if (t && t->state == VIZ_TARGET_ACTIVE) {
+		slots.addr = t->slots;
+		slots.nr = t->nr_slots;
+		slots.value = t->interp.build->eval_frame_default + t->interp.bias;
+	}
+	if (!low) {
+		if (!t || !t->stepped_back)
+			return;
+		t->stepped_back = 0;
+		viz_probes__guard(s->probes, t->pid, false);
+		s->stack_guard.highs++;
+		if (t->engine->tick)
+			t->engine->tick(s, t);
+	} else {
+		viz_stack_guard__low(&s->stack_guard, rec, &slots);
+		if (!t || t->stepped_back)
+			return;
+		t->stepped_back = rec->head.ts;
+		t->step_backs++;
+	}
+	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
+	if (!lane)
+		return;
+	snprintf(args, sizeof(args), "{\"stack_left\":%llu}", (unsigned long long)rec->room);
+	viz_session__instant(s, lane->track, rec->head.ts,
+			     low ? "vizbpf: deep recursion, recording pauses" :
+				   "vizbpf: recording goes on",
+			     args);
+}
+
+static void take_module(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+
+	if (!t)
+		return;
+	t->switches = true;
+	for (uint32_t i = 0; i < s->nr_lanes; i++)
+		if (s->lanes[i].target == t)
+			viz_lane__switches(s->lanes[i].lane);
+}
+
+int viz_records__handle(void *ctx, const void *record, size_t size)
+{
+	struct viz_session *s = ctx;
+	const struct viz_head *head = record;
+	int err = 0;
+
+	if (size < sizeof(*head))
+		return 0;
+	s->records++;
+	switch (head->kind) {
+	case VIZ_ENTER:
+		if (!s->end_ts || head->ts <= s->end_ts)
+			err = take_enter(s, record);
+		break;
+	case VIZ_LEAVE:
+		if (!s->end_ts || head->ts <= s->end_ts)
+			err = take_leave(s, record);
+		break;
+	case VIZ_CODE:
+		take_code(s, record);
+		break;
+	case VIZ_FORK:
+		take_fork(s, record);
+		break;
+	case VIZ_EXEC:
+		take_exec(s, record);
+		break;
+	case VIZ_EXIT:
+		take_exit(s, record);
+		break;
+	case VIZ_SIGHT:
+		take_sight(s, record);
+		break;
+	case VIZ_STACK_LOW:
+	case VIZ_STACK_HIGH:
+		take_guard(s, record, head->kind == VIZ_STACK_LOW);
+		break;
+	case VIZ_MODULE:
+		take_module(s, record);
+		break;
+	default:
+		viz_debug(VIZ_LOG_RING, "a record of unknown kind %u", head->kind);
+	}
+	if (err && !s->err)
+		s->err = err;
+	/* The reader must not stop in the middle: errors end the session in its loop. */
+	return 0;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One recording: its targets, its engines, its trace. session.c has the loop and the life of
+ * targets, records.c what the rings bring.
+ */
+#ifndef VIZ_SESSION_H
+#define VIZ_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/hash.h"
+#include "engine/engine.h"
+#include "engine/stack_guard.h"
+#include "guardian.h"
+#include "options.h"
+#include "output/writer.h"
+#include "probes.h"
+#include "trace/timeline.h"
+
+enum { VIZ_SLOTS_MAX = 64 };		/* interpreters of one process whose slot is set */
+
+enum viz_target_state {
+	VIZ_TARGET_WANTED,	/* no interpreter seen in it yet */
+	VIZ_TARGET_ACTIVE,
+	VIZ_TARGET_ENDED,
+};
+
+/* One traced process. After an exec it is the same target with another interpreter. */
+struct viz_target {
+	struct viz_target *next;
+	pid_t pid;
+	uint64_t start_time;
+	enum viz_target_state state;
+	struct viz_interpreter interp;
+	const struct viz_engine *engine;
+	void *engine_data;		/* the engine's own */
+	struct viz_attachment *attachment;
+	uint32_t process;		/* index in the trace */
+	struct viz_hash codes;		/* code object -> function, VIZ_CODE */
+	uint64_t lost;			/* calls, as told so far */
+	bool explicit_;			/* named by -p: a failure is an error */
+	bool in_startup;		/* the interpreter's own start is left out */
+	bool switches;			/* greenlets */
+	bool refused;
+	/* the PEP 523 slot, engine eval on 3.11+ */
+	uint64_t slots[VIZ_SLOTS_MAX];
+	int undo[VIZ_SLOTS_MAX];
+	unsigned int nr_slots;
+	uint64_t stepped_back;		/* since when the slot is clear, ns; 0: it is set */
+	uint64_t step_backs;
+};
+
+/* A thread that is being recorded. */
+struct viz_thread_lane {
+	struct viz_lane *lane;
+	struct viz_target *target;
+	uint32_t track;
+	pid_t tid;
+	bool ended;
+};
+
+struct viz_session {
+	struct viz_options *opt;
+	struct viz_trace *trace;
+	struct viz_timeline *timeline;
+	struct viz_writer *writer;
+	struct viz_guardian *guardian;
+	struct viz_stack_guard stack_guard;
+	struct viz_builds *builds;
+	struct viz_probes *probes;
+	struct viz_mmap_watch *watch;
+	struct viz_target *targets;
+	struct viz_hash by_pid;		/* pid -> index into by_index */
+	struct viz_target **by_index;
+	uint32_t nr_index;
+	struct viz_hash by_tid;		/* tid -> index into lanes */
+	struct viz_thread_lane *lanes;
+	uint32_t nr_lanes, cap_lanes;
+	unsigned int nr_active;		/* targets in state ACTIVE or WANTED */
+	uint64_t records, calls_before_tick;
+	int err;			/* of the writer: stops the session */
+	bool stop;
+	uint64_t end_ts;		/* records after it are not part of the trace */
+};
+
+/* Runs the whole recording; returns the exit status. */
+int viz_session__run(struct viz_options *opt);
+
+/* The engine for @interp: the one asked for, or the first of the order of preference that can.
+ * NULL with the reasons in @why; when found, @why says why it is this one. */
+const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
+					     const struct viz_engine *asked, char *why,
+					     size_t why_size);
+
+struct viz_target *viz_session__target(struct viz_session *s, pid_t pid);
+struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid);
+/* Looks for the interpreter and attaches. 0; -ENOEXEC: not (yet) Python; -errno. */
+int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why, size_t why_size);
+/* The process ended, or became another program, at @ts. */
+void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone);
+/* Where probes are attached for @t: its pid alone, or -1 for every process that maps the file. */
+pid_t viz_session__scope(const struct viz_session *s, const struct viz_target *t);
+struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid);
+/* An instant on a thread's track; @args: a JSON object or NULL. */
+void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
+			  const char *args);
+/* CLOCK_MONOTONIC, ns. */
+uint64_t viz_session__now(void);
+
+/* records.c: viz_record_fn; ctx is the session. */
+int viz_records__handle(void *ctx, const void *record, size_t size);
+
+#endif

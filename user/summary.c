@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "summary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "output/file.h"
+
+enum { HOTTEST = 5 };
+
+static struct {
+	uint64_t *total;		/* ns by function */
+	uint64_t *count;
+	uint32_t nr;
+	uint64_t last_calls, last_ts;
+	bool line;			/* a status line stands on the terminal */
+} sum;
+
+static bool reserve(uint32_t func)
+{
+	uint32_t nr = sum.nr ? sum.nr : 1024;
+	uint64_t *total, *count;
+
+	if (func < sum.nr)
+		return true;
+	while (nr <= func)
+		nr *= 2;
+	total = realloc(sum.total, nr * sizeof(*total));
+	if (!total)
+		return false;
+	sum.total = total;
+	count = realloc(sum.count, nr * sizeof(*count));
+	if (!count)
+		return false;
+	sum.count = count;
+	memset(total + sum.nr, 0, (nr - sum.nr) * sizeof(*total));
+	memset(count + sum.nr, 0, (nr - sum.nr) * sizeof(*count));
+	sum.nr = nr;
+	return true;
+}
+
+void viz_summary__calls(const struct viz_call *calls, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (!reserve(calls[i].func))
+			return;
+		sum.total[calls[i].func] += calls[i].dur;
+		sum.count[calls[i].func]++;
+	}
+}
+
+static const char *size_text(uint64_t bytes, char *buf, size_t size)
+{
+	if (bytes < 10 << 10)
+		snprintf(buf, size, "%" PRIu64 " B", bytes);
+	else if (bytes < 10 << 20)
+		snprintf(buf, size, "%.1f KiB", (double)bytes / 1024);
+	else
+		snprintf(buf, size, "%.1f MiB", (double)bytes / 1048576);
+	return buf;
+}
+
+static const char *time_text(uint64_t ns, char *buf, size_t size)
+{
+	if (ns < 10000)
+		snprintf(buf, size, "%" PRIu64 " ns", ns);
+	else if (ns < 10000000)
+		snprintf(buf, size, "%.1f us", (double)ns / 1e3);
+	else if (ns < 10000000000ull)
+		snprintf(buf, size, "%.1f ms", (double)ns / 1e6);
+	else
+		snprintf(buf, size, "%.1f s", (double)ns / 1e9);
+	return buf;
+}
+
+/* "12345678" as "12,345,678". */
+static const char *count_text(uint64_t n, char *buf, size_t size)
+{
+	char digits[32];
+	size_t len = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, n), out = 0;
+
+	for (size_t i = 0; i < len && out + 2 < size; i++) {
+		if (i && (len - i) % 3 == 0)
+			buf[out++] = ',';
+		buf[out++] = digits[i];
+	}
+	buf[out] = '\0';
+	return buf;
+}
+
+void viz_summary__begin(struct viz_session *s)
+{
+	unsigned int active = 0;
+
+	for (struct viz_target *t = s->targets; t; t = t->next) {
+		const struct viz_process *p = &s->trace->processes[t->process];
+
+		if (t->state != VIZ_TARGET_ACTIVE)
+			continue;
+		if (active++ < 8)
+			viz_info("recording pid %d (%s): CPython %s, engine %s (%s)", t->pid,
+				 p->name ? p->name : "?", p->python, p->engine, p->engine_why);
+		if (p->limits && p->limits[0])
+			viz_info("  note: %s", p->limits);
+	}
+	if (active > 8)
+		viz_info("recording %u processes", active);
+	if (!s->opt->duration && !s->opt->launches)
+		viz_info("Ctrl-C stops.");
+}
+
+void viz_summary__status(struct viz_session *s)
+{
+	uint64_t now = viz_session__now(), calls = s->trace->calls;
+	char size[32], count[32];
+	double rate;
+
+	if (viz_log_quiet || !isatty(STDERR_FILENO))
+		return;
+	if (now - sum.last_ts < 500000000)
+		return;
+	rate = sum.last_ts ? (double)(calls - sum.last_calls) * 1e9 / (double)(now - sum.last_ts) : 0;
+	sum.last_calls = calls;
+	sum.last_ts = now;
+	fprintf(stderr, "\r%.1f s  %u processes  %u threads  %s calls  %.0f/s  %s\033[K",
+		(double)(now - s->trace->begin) / 1e9, s->nr_active, s->nr_lanes,
+		count_text(calls, count, sizeof(count)), rate,
+		size_text(viz_output__size(s->writer->out), size, sizeof(size)));
+	if (s->trace->lost)
+		fprintf(stderr, "  lost %" PRIu64, s->trace->lost);
+	fflush(stderr);
+	sum.line = true;
+}
+
+static void print_hottest(struct viz_session *s)
+{
+	uint32_t best[HOTTEST], nr = 0;
+	char total[32], count[32];
+
+	for (uint32_t f = 0; f < sum.nr && f < s->trace->nr_funcs; f++) {
+		uint32_t at = nr;
+
+		if (!sum.count[f])
+			continue;
+		while (at && sum.total[best[at - 1]] < sum.total[f])
+			at--;
+		if (at == HOTTEST)
+			continue;
+		if (nr < HOTTEST)
+			nr++;
+		memmove(best + at + 1, best + at, (nr - at - 1) * sizeof(*best));
+		best[at] = f;
+	}
+	if (nr)
+		viz_info("  longest in all (callees included):");
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct viz_func *f = &s->trace->funcs[best[i]];
+
+		viz_info("  %10s  %12s calls  %s (%s:%u)",
+			 time_text(sum.total[best[i]], total, sizeof(total)),
+			 count_text(sum.count[best[i]], count, sizeof(count)), f->name, f->file,
+			 f->line);
+	}
+}
+
+static void print_processes(struct viz_session *s)
+{
+	char lost[32];
+
+	for (uint32_t i = 0; i < s->trace->nr_processes && i < 16; i++) {
+		const struct viz_process *p = &s->trace->processes[i];
+
+		if (!p->engine)
+			continue;
+		viz_info("  pid %u (%s): CPython %s, engine %s%s%s", p->pid, p->name ? p->name : "?",
+			 p->python ? p->python : "?", p->engine, p->lost ? ", lost " : "",
+			 p->lost ? count_text(p->lost, lost, sizeof(lost)) : "");
+		if (p->limits && p->limits[0])
+			viz_info("    not complete: %s", p->limits);
+	}
+	if (s->stack_guard.lows)
+		viz_info("  recording paused %" PRIu64
+			 " times in deep recursion, to leave the C stack alone",
+			 s->stack_guard.lows);
+}
+
+void viz_summary__end(struct viz_session *s, int err)
+{
+	double seconds = (double)(s->trace->end - s->trace->begin) / 1e9;
+	char calls[32], size[32], lost[32];
+
+	if (sum.line)
+		fputs("\r\033[K", stderr);
+	if (err || viz_log_quiet)
+		goto cleanup;
+	viz_info("%s calls in %.1f s (%.0f calls/s), lost %s",
+		 count_text(s->trace->calls, calls, sizeof(calls)), seconds,
+		 seconds > 0 ? (double)s->trace->calls / seconds : 0.0,
+		 count_text(s->trace->lost, lost, sizeof(lost)));
+	print_processes(s);
+	print_hottest(s);
+	viz_info("%s written (%s). To look at it:\n  vizbpf view %s", s->opt->path,
+		 size_text(viz_output__size(s->writer->out), size, sizeof(size)), s->opt->path);
+cleanup:
+	free(sum.total);
+	free(sum.count);
+	memset(&sum, 0, sizeof(sum));
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a person sees while it runs and at the end. Nothing of it goes to standard output. */
+#ifndef VIZ_SUMMARY_H
+#define VIZ_SUMMARY_H
+
+#include "session.h"
+
+/* Counts by function, for the hottest ones. */
+void viz_summary__calls(const struct viz_call *calls, size_t nr);
+/* Recording has begun: says of what, and how to stop. */
+void viz_summary__begin(struct viz_session *s);
+/* One line that is written over and over, on a terminal only. */
+void viz_summary__status(struct viz_session *s);
+/* The end: what was recorded, what was lost, how to look at it. */
+void viz_summary__end(struct viz_session *s, int err);
+
+#endif
