@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What pointers stored in an ELF file's data will be once the file is loaded. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "elf_image_private.h"
+
+#define RELOCS_MAX (1u << 20)
+
+static int compare_relocs(const void *a, const void *b)
+{
+	const struct viz_elf_reloc *x = a, *y = b;
+
+	return x->vaddr < y->vaddr ? -1 : x->vaddr > y->vaddr;
+}
+
+/* The value of a symbol that this file defines itself; another file's is not known here. */
+static bool symbol_value(const struct viz_elf *elf, size_t table, size_t index, uint64_t *value)
+{
+	Elf_Scn *scn = elf_getscn(elf->elf, table);
+	Elf_Data *data = NULL;
+	GElf_Shdr shdr;
+	GElf_Sym sym;
+
+	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_DYNSYM)
+		return false;
+	data = elf_getdata(scn, NULL);
+	if (!data || index > INT32_MAX || !gelf_getsym(data, (int)index, &sym) ||
+	    sym.st_shndx == SHN_UNDEF)
+		return false;
+	*value = sym.st_value;
+	return true;
+}
+
+static bool reloc_value(const struct viz_elf *elf, size_t symbols, const GElf_Rela *rela,
+			uint64_t *value)
+{
+	uint64_t type = GELF_R_TYPE(rela->r_info);
+
+	switch (elf->ehdr.e_machine) {
+	case EM_X86_64:
+		if (type == R_X86_64_RELATIVE) {
+			*value = (uint64_t)rela->r_addend;
+			return true;
+		}
+		if (type != R_X86_64_GLOB_DAT && type != R_X86_64_64 && type != R_X86_64_JUMP_SLOT)
+			return false;
+		break;
+	case EM_AARCH64:
+		if (type == R_AARCH64_RELATIVE) {
+			*value = (uint64_t)rela->r_addend;
+			return true;
+		}
+		if (type != R_AARCH64_GLOB_DAT && type != R_AARCH64_ABS64 &&
+		    type != R_AARCH64_JUMP_SLOT)
+			return false;
+		break;
+	default:
+		return false;
+	}
+	if (!symbol_value(elf, symbols, GELF_R_SYM(rela->r_info), value))
+		return false;
+	*value += (uint64_t)rela->r_addend;
+	return true;
+}
+
+static void read_section(struct viz_elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	struct viz_elf_reloc *grown;
+	size_t n, i;
+
+	if (!data || !shdr->sh_entsize)
+		return;
+	n = shdr->sh_size / shdr->sh_entsize;
+	if (n > RELOCS_MAX - elf->nr_relocs)
+		n = RELOCS_MAX - elf->nr_relocs;
+	grown = realloc(elf->relocs, (elf->nr_relocs + n + 1) * sizeof(*grown));
+	if (!grown)
+		return;
+	elf->relocs = grown;
+	for (i = 0; i < n; i++) {
+		GElf_Rela rela;
+		uint64_t value;
+
+		if (!gelf_getrela(data, (int)i, &rela))
+			return;
+		if (!reloc_value(elf, shdr->sh_link, &rela, &value))
+			continue;
+		grown[elf->nr_relocs].vaddr = rela.r_offset;
+		grown[elf->nr_relocs++].value = value;
+	}
+}
+
+static void read_relocs(struct viz_elf *elf)
+{
+	unsigned int seen = 0;
+	Elf_Scn *scn = NULL;
+
+	elf->relocs_read = true;
+	while ((scn = elf_nextscn(elf->elf, scn)) && seen++ < 4096) {
+		GElf_Shdr shdr;
+
+		if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_RELA &&
+		    shdr.sh_flags & SHF_ALLOC)
+			read_section(elf, scn, &shdr);
+	}
+	if (elf->nr_relocs)
+		qsort(elf->relocs, elf->nr_relocs, sizeof(*elf->relocs), compare_relocs);
+}
+
+bool viz_elf__pointer_at(const struct viz_elf *elf, uint64_t vaddr, uint64_t *value)
+{
+	const struct viz_elf_reloc key = {.vaddr = vaddr}, *found = NULL;
+	const void *word;
+
+	if (!elf->relocs_read)
+		read_relocs((struct viz_elf *)elf);
+	if (elf->nr_relocs)
+		found = bsearch(&key, elf->relocs, elf->nr_relocs, sizeof(key), compare_relocs);
+	if (found) {
+		*value = found->value;
+		return true;
+	}
+	/* Files at a fixed address, and packed relative relocations (DT_RELR), have the
+	 * address in place. */
+	word = viz_elf__at(elf, vaddr, sizeof(*value));
+	if (!word)
+		return false;
+	memcpy(value, word, sizeof(*value));
+	return true;
+}
+
+void viz_elf__each_pointer(const struct viz_elf *elf, uint64_t lo, uint64_t hi,
+			   void (*each)(uint64_t value, void *ctx), void *ctx)
+{
+	unsigned int i;
+	size_t k;
+
+	if (!elf->relocs_read)
+		read_relocs((struct viz_elf *)elf);
+	for (k = 0; k < elf->nr_relocs; k++)
+		if (elf->relocs[k].value >= lo && elf->relocs[k].value < hi)
+			each(elf->relocs[k].value, ctx);
+	for (i = 0; i < elf->nr_loads; i++) {
+		const struct viz_elf_load *load = &elf->loads[i];
+		const unsigned char *data;
+		uint64_t at = -load->vaddr & 7;
+
+		data = load->exec ? NULL : viz_elf__load_data(elf, i);
+		for (; data && at + 8 <= load->filesz; at += 8) {
+			uint64_t value;
+
+			memcpy(&value, data + at, sizeof(value));
+			if (value >= lo && value < hi)
+				each(value, ctx);
+		}
+	}
+}
