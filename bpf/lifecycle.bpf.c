@@ -25,29 +25,43 @@ static __always_inline struct viz_life *new_life(const struct viz_process_info *
 	return rec;
 }
 
+static __always_inline void tell_fork(const struct viz_process_info *process, __u8 flags,
+				      struct task_struct *child, __u32 tgid, __u32 parent_tgid)
+{
+	struct viz_life *rec = new_life(process, VIZ_FORK, flags, BPF_CORE_READ(child, pid));
+
+	if (!rec)
+		return;
+	rec->tgid = tgid;
+	rec->other = parent_tgid;
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 parent_tgid = BPF_CORE_READ(parent, tgid), tgid = BPF_CORE_READ(child, tgid);
 	struct viz_process_info copy = {}, *process;
-	struct viz_life *rec;
 
 	if (parent_tgid == tgid)
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &parent_tgid);
-	if (!process || !(process->flags & VIZ_PROC_FOLLOW))
+	if (!process)
 		return 0;
+	if (!(process->flags & VIZ_PROC_FOLLOW)) {
+		/* It has the slot set and nobody watches its stack: user space clears it. A child
+		 * of vfork() has its parent's memory, where the slot must stay. */
+		if (process->flags & VIZ_PROC_GUARD &&
+		    BPF_CORE_READ(parent, mm) != BPF_CORE_READ(child, mm))
+			tell_fork(process, VIZ_LIFE_ALONE, child, tgid, parent_tgid);
+		return 0;
+	}
 	copy.build = process->build;
 	copy.flags = process->flags;
 	copy.ring = process->ring;
 	copy.bias = process->bias;
 	bpf_map_update_elem(&processes, &tgid, &copy, BPF_ANY);
-	rec = new_life(process, VIZ_FORK, 0, BPF_CORE_READ(child, pid));
-	if (!rec)
-		return 0;
-	rec->tgid = tgid;
-	rec->other = parent_tgid;
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	tell_fork(process, 0, child, tgid, parent_tgid);
 	return 0;
 }
 

@@ -126,6 +126,7 @@ struct viz_code {
 
 enum viz_life_flag {
 	VIZ_LIFE_LAST = 1,	/* VIZ_EXIT: the whole process is gone */
+	VIZ_LIFE_ALONE = 2,	/* VIZ_FORK: not followed, but it inherited a slot that is set */
 };
 
 struct viz_life {
@@ -258,7 +259,7 @@ struct viz_process_info {
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */
 struct viz_guard_state {
 	VIZ_U32 told;		/* VIZ_STACK_LOW was sent */
-	VIZ_U32 stopped;	/* and SIGSTOP */
+	VIZ_U32 stopped;	/* 1: SIGSTOP is about to be sent, 2: it was */
 	VIZ_U32 cleared;	/* the slot is clear */
 	VIZ_U32 unused;
 };

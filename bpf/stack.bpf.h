@@ -86,6 +86,7 @@ static __always_inline void step_back(struct viz_process_info *process,
 		guard->stopped = 1;
 		guard->told = 1;
 		bpf_send_signal(SIGSTOP);
+		guard->stopped = 2; /* now a SIGCONT cannot come too early */
 		tell_guard(process, VIZ_STACK_LOW, tgid, tid, room,
 			   read_user_u64(thread->tstate + build->off.tstate_interp), 1);
 	} else if (!guard->told) {

@@ -130,10 +130,10 @@ static void clean_up(struct viz_guardian *g, int map_fd)
 	int tries;
 
 	viz_undo__writes(journal, 0, &report);
-	viz_undo__stops(journal, map_fd, &report);
+	viz_undo__stops(journal, map_fd, false, &report);
 	/* A signal that a probe sent in the owner's last moment may be on its way still. */
 	nap(50);
-	viz_undo__stops(journal, map_fd, &report);
+	viz_undo__stops(journal, map_fd, true, &report);
 	for (tries = 0; report.failed && tries < RETRY_SECONDS; tries++) {
 		nap(1000);
 		report.failed = 0;
@@ -161,7 +161,7 @@ static void watch_stall(struct viz_journal *journal, int map_fd, uint64_t *beat,
 	*beat = now;
 	if (*ticks < STALL_TICKS)
 		return;
-	viz_undo__stops(journal, map_fd, &report);
+	viz_undo__stops(journal, map_fd, false, &report);
 	if (report.continued)
 		viz_warn("vizbpf (pid %d) does not answer: its guardian let %d processes go on, "
 			 "no longer traced in full",
@@ -234,7 +234,7 @@ static int restore_journal(int dir, const char *name, pid_t pid, struct viz_undo
 		nap(10);
 	viz_undo__writes(journal, pid, report);
 	if (!pid)
-		viz_undo__stops(journal, -1, report);
+		viz_undo__stops(journal, -1, false, report);
 	result = report->failed == failed ? 1 : -EAGAIN;
 	if (result == 1 && !pid)
 		viz_journal__unlink(dir, journal);
@@ -379,11 +379,13 @@ int viz_guardian__watch(struct viz_guardian *g, int map_fd)
 
 	atomic_store(&g->journal->watch, map_fd + 1);
 	kick(g);
-	for (tries = 0; tries < 200; tries++) {
+	for (tries = 0; tries < 2500; tries++) {
 		if (atomic_load(&g->journal->watch_held) == map_fd + 1)
 			return 0;
-		nap(5);
+		nap(2);
 	}
+	viz_error("the guardian does not take the map of stopped processes (pidfd_getfd came with "
+		  "Linux 5.6 and needs CAP_SYS_PTRACE)");
 	return -ETIMEDOUT;
 }
 
@@ -393,6 +395,14 @@ int viz_guardian__undo(struct viz_guardian *g, pid_t pid)
 
 	viz_undo__process(g->journal, pid, &report);
 	return report.undone;
+}
+
+int viz_guardian__clear(struct viz_guardian *g, pid_t pid)
+{
+	struct viz_undo_report report = {0};
+
+	viz_undo__anywhere(g->journal, pid, &report);
+	return report.failed ? -report.last_errno : report.undone;
 }
 
 void viz_guardian__beat(struct viz_guardian *g)
@@ -422,9 +432,7 @@ void viz_guardian__finish(struct viz_guardian *g)
 	if (!g)
 		return;
 	viz_undo__writes(g->journal, 0, &report);
-	viz_undo__stops(g->journal,
-			atomic_load(&g->journal->watch) ? atomic_load(&g->journal->watch) - 1 : -1,
-			&report);
+	viz_undo__stops(g->journal, atomic_load(&g->journal->watch) - 1, true, &report);
 	if (report.failed)
 		viz_error("%d writes could not be taken back: %s", report.failed,
 			  strerror(report.last_errno));

@@ -49,6 +49,11 @@ int viz_guardian__watch(struct viz_guardian *g, int map_fd);
 /* Undoes every entry of @pid (0: all) now, from the calling process; returns how many. */
 int viz_guardian__undo(struct viz_guardian *g, pid_t pid);
 /*
+ * Undoes in @pid whatever writes are known, also when it is a child that only inherited them
+ * and nobody follows. Entries stay: the write may be made again. Returns how many or -errno.
+ */
+int viz_guardian__clear(struct viz_guardian *g, pid_t pid);
+/*
  * The session's loop goes round: call it at least every 500 ms. When it does not for 2 s
  * (vizbpf itself is stopped or hangs), the guardian lets every process go on that is stopped
  * on our behalf, its slot cleared; everything else waits. Also replaces a guardian that died.

@@ -276,7 +276,7 @@ static void let_go(pid_t pid, uint64_t start_time, struct viz_undo_report *repor
 }
 
 /* The entries stay live: the owner may come back and set the slot again. */
-static void undo_stopped(struct viz_journal *journal, pid_t pid, struct viz_undo_report *report)
+void viz_undo__anywhere(struct viz_journal *journal, pid_t pid, struct viz_undo_report *report)
 {
 	int i;
 
@@ -286,12 +286,11 @@ static void undo_stopped(struct viz_journal *journal, pid_t pid, struct viz_undo
 		if (atomic_load(&e->state) == VIZ_ENTRY_LIVE && e->pid == pid)
 			note(report, pid, undo_entry(e));
 	}
-	/* A followed child may be in no entry yet. */
 	undo_children(journal, pid, false, report);
 }
 
-/* What the BPF program stopped and nobody has cleared since. */
-static int stopped_by_map(int map_fd, uint32_t *pids, int max)
+/* What the BPF program stopped and nobody has cleared since; @again: or has. */
+static int stopped_by_map(int map_fd, bool again, uint32_t *pids, int max)
 {
 	struct viz_guard_state state;
 	uint32_t key, next;
@@ -301,7 +300,8 @@ static int stopped_by_map(int map_fd, uint32_t *pids, int max)
 	while (map_fd >= 0 && nr < max && !bpf_map_get_next_key(map_fd, previous, &next)) {
 		key = next;
 		previous = &key;
-		if (!bpf_map_lookup_elem(map_fd, &key, &state) && state.stopped && !state.cleared)
+		if (!bpf_map_lookup_elem(map_fd, &key, &state) && state.stopped &&
+		    (again || !state.cleared))
 			pids[nr++] = key;
 	}
 	return nr;
@@ -309,13 +309,14 @@ static int stopped_by_map(int map_fd, uint32_t *pids, int max)
 
 static void mark_cleared(int map_fd, uint32_t pid)
 {
-	struct viz_guard_state state = {.told = 1, .cleared = 1};
+	struct viz_guard_state state = {.told = 1, .stopped = 1, .cleared = 1};
 
 	if (map_fd >= 0)
 		bpf_map_update_elem(map_fd, &pid, &state, BPF_EXIST);
 }
 
-void viz_undo__stops(struct viz_journal *journal, int map_fd, struct viz_undo_report *report)
+void viz_undo__stops(struct viz_journal *journal, int map_fd, bool again,
+		     struct viz_undo_report *report)
 {
 	uint32_t pids[VIZ_JOURNAL_STOPS];
 	uint64_t now;
@@ -327,14 +328,14 @@ void viz_undo__stops(struct viz_journal *journal, int map_fd, struct viz_undo_re
 		if (atomic_load(&stop->state) != VIZ_ENTRY_LIVE)
 			continue;
 		if (!viz_proc__start_time(stop->pid, &now, NULL) && now == stop->start_time)
-			undo_stopped(journal, stop->pid, report);
+			viz_undo__anywhere(journal, stop->pid, report);
 		mark_cleared(map_fd, (uint32_t)stop->pid);
 		let_go(stop->pid, stop->start_time, report);
 		atomic_store(&stop->state, VIZ_ENTRY_FREE);
 	}
-	nr = stopped_by_map(map_fd, pids, VIZ_JOURNAL_STOPS);
+	nr = stopped_by_map(map_fd, again, pids, VIZ_JOURNAL_STOPS);
 	for (i = 0; i < nr; i++) {
-		undo_stopped(journal, (pid_t)pids[i], report);
+		viz_undo__anywhere(journal, (pid_t)pids[i], report);
 		mark_cleared(map_fd, pids[i]);
 		let_go((pid_t)pids[i], 0, report);
 	}

@@ -3,6 +3,7 @@
 #ifndef VIZ_GUARDIAN_UNDO_H
 #define VIZ_GUARDIAN_UNDO_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "guardian_journal.h"
@@ -27,7 +28,14 @@ void viz_undo__process(struct viz_journal *journal, pid_t pid, struct viz_undo_r
 /* Makes room: cleans the children of what was undone, except those traced now, and frees the
  * retired entries. */
 void viz_undo__forget(struct viz_journal *journal);
-/* SIGCONT to what is stopped on our behalf, by the journal and by the BPF map (-1: none). */
-void viz_undo__stops(struct viz_journal *journal, int map_fd, struct viz_undo_report *report);
+/* In @pid, a child that is in no entry too; the entries stay as they are. */
+void viz_undo__anywhere(struct viz_journal *journal, pid_t pid, struct viz_undo_report *report);
+/*
+ * Undoes the writes in what is stopped on our behalf, by the journal and by the BPF map
+ * (-1: none), and lets it go on. @again: a second look, also at what was let go on before:
+ * the BPF program notes a stop just before it sends the signal.
+ */
+void viz_undo__stops(struct viz_journal *journal, int map_fd, bool again,
+		     struct viz_undo_report *report);
 
 #endif

@@ -59,6 +59,8 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 		return 0;
 	if (!viz_hash__get(&t->codes, rec->code, &edge.func))
 		return 0;
+	if (t->slot_pending && t->engine->tick)
+		t->engine->tick(s, t);
 	if (t->in_startup && still_starting(s, t, rec, edge.func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
@@ -93,29 +95,18 @@ static int take_leave(struct viz_session *s, const struct viz_leave *rec)
 static void take_fork(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
-	struct viz_target *t = viz_session__add_target(s, (pid_t)rec->tgid);
+	struct viz_target *t;
 
+	if (rec->head.flags & VIZ_LIFE_ALONE) {
+		viz_guardian__clear(s->guardian, (pid_t)rec->tgid);
+		return;
+	}
+	t = viz_session__add_target(s, (pid_t)rec->tgid);
 	if (!t)
 		return;
 	viz_debug(VIZ_LOG_LIFE, "pid %u forked %u", rec->other, rec->tgid);
-	if (!parent || parent->state != VIZ_TARGET_ACTIVE)
-		return;
-	t->interp = parent->interp;
-	t->interp.pid = t->pid;
-	t->in_startup = parent->in_startup;
-	t->switches = parent->switches;
-	/* Same memory, same code objects: what the parent's mean, the child's mean. */
-	for (size_t i = 0; i < parent->codes.cap; i++)
-		if (parent->codes.slots[i].used)
-			viz_hash__set(&t->codes, parent->codes.slots[i].key,
-				      parent->codes.slots[i].value);
-	t->engine = parent->engine;
-	s->trace->processes[t->process].parent = rec->other;
-	s->trace->processes[t->process].engine = parent->engine->name;
-	s->trace->processes[t->process].python = s->trace->processes[parent->process].python;
-	s->trace->processes[t->process].limits = s->trace->processes[parent->process].limits;
-	t->state = VIZ_TARGET_ACTIVE;
-	if (parent->engine->forked && parent->engine->forked(s, parent, t))
+	if (parent && parent->state == VIZ_TARGET_ACTIVE && t->state == VIZ_TARGET_WANTED &&
+	    viz_session__inherit(s, t, parent))
 		viz_warn("the child %d of %d is recorded only in part", t->pid, parent->pid);
 }
 

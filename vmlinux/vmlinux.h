@@ -100,6 +100,7 @@ struct task_struct {
 	char comm[16];
 	int exit_code;
 	struct task_struct *real_parent, *group_leader;
+	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct thread_struct thread;
 	struct css_set *cgroups;

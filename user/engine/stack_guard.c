@@ -49,7 +49,8 @@ int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec
 		sg->stops++;
 		viz_guardian__stopped(sg->guardian, slots->pid, 1);
 	}
-	count = exchange(slots, slots->value, 0);
+	count = slots->nr ? exchange(slots, slots->value, 0)
+			  : viz_guardian__clear(sg->guardian, slots->pid);
 	/* Before the process goes on: or its next call would stop it again. */
 	if (bpf_map_update_elem(sg->guards, &tgid, &state, BPF_ANY))
 		viz_debug(VIZ_LOG_ENGINE, "pid %d: guard state: %s", slots->pid, strerror(errno));
@@ -62,6 +63,18 @@ int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec
 		  rec->head.tid, (unsigned long long)rec->room, count,
 		  rec->stopped ? ", was stopped for it" : "");
 	return count;
+}
+
+void viz_stack_guard__release(struct viz_stack_guard *sg, pid_t pid)
+{
+	struct viz_guard_state state;
+	uint32_t tgid = (uint32_t)pid;
+
+	if (bpf_map_lookup_elem(sg->guards, &tgid, &state))
+		return;
+	if (state.stopped && !state.cleared)
+		kill(pid, SIGCONT);
+	bpf_map_delete_elem(sg->guards, &tgid);
 }
 
 int viz_stack_guard__high(struct viz_stack_guard *sg, const struct viz_slots *slots)
@@ -86,7 +99,9 @@ int viz_stack_guard__stopped(struct viz_stack_guard *sg, pid_t *pids, int max)
 	while (nr < max && !bpf_map_get_next_key(sg->guards, previous, &next)) {
 		key = next;
 		previous = &key;
-		if (!bpf_map_lookup_elem(sg->guards, &key, &state) && state.stopped &&
+		/* 2: the signal has been sent; 1: it is about to be, and a SIGCONT would come
+		 * before it. */
+		if (!bpf_map_lookup_elem(sg->guards, &key, &state) && state.stopped == 2 &&
 		    !state.cleared)
 			pids[nr++] = (pid_t)key;
 	}

@@ -37,11 +37,18 @@ struct viz_slots {
 
 /*
  * VIZ_STACK_LOW came: clears every slot that still holds our value, tells the BPF program
- * so, and lets the process go on if it was stopped. Returns how many slots were cleared or
+ * so, and lets the process go on if it was stopped. Slots of a child that nobody told us of
+ * are found by what its parent has in the guardian's journal. Returns how many slots were cleared or
  * the first negative errno; the process goes on in any case.
  */
 int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec,
 			 const struct viz_slots *slots);
+/*
+ * @pid is not traced any more: its slots are clear, its probes gone or passive. Lets it go on if
+ * it was stopped in the last moment, and forgets it. Call it instead of deleting its element
+ * of the map.
+ */
+void viz_stack_guard__release(struct viz_stack_guard *sg, pid_t pid);
 /* VIZ_STACK_HIGH came: sets every slot again that is still 0. The entries in the guardian's
  * journal must be live. Returns how many were set or a negative errno. */
 int viz_stack_guard__high(struct viz_stack_guard *sg, const struct viz_slots *slots);
