@@ -332,7 +332,6 @@ int viz_probes__drop_process(struct viz_probes *probes, pid_t pid)
 {
 	uint32_t key = (uint32_t)pid;
 
-	bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.guards), &key);
 	return bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.processes), &key) ? -errno : 0;
 }
 
