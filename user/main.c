@@ -10,7 +10,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "ps", viz_command__ps },	     { "doctor", viz_command__doctor },
-	{ "top", viz_command__top },	     { "view", viz_command__view },
+	{ "view", viz_command__view },
 	{ "stats", viz_command__stats },     { "tree", viz_command__tree },
 	{ "diff", viz_command__diff },	     { "convert", viz_command__convert },
 	{ "combine", viz_command__combine },

@@ -29,6 +29,7 @@ struct viz_attachment {
 struct viz_probes {
 	struct vizbpf_bpf *skel;
 	struct ring_buffer *rings;
+	int ring_fd;
 	size_t ring_size;
 	viz_record_fn fn;
 	void *ctx;
@@ -56,25 +57,28 @@ static int on_record(void *ctx, void *data, size_t size)
 	return probes->fn(probes->ctx, data, size);
 }
 
-/* The rings are made here and put into the map: their number and size are ours to choose. */
-static int make_rings(struct viz_probes *probes)
+/*
+ * The ring is made here and put into the map; it is also the pattern for the map's members.
+ * (libbpf 1.1 cannot change the size of an inner map that is declared in the object.)
+ */
+static int make_ring(struct viz_probes *probes)
+{
+	probes->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0,
+					 (uint32_t)probes->ring_size, NULL);
+	if (probes->ring_fd < 0)
+		return -errno;
+	return bpf_map__set_inner_map_fd(probes->skel->maps.rings, probes->ring_fd);
+}
+
+static int open_ring(struct viz_probes *probes)
 {
 	uint32_t key = 0;
-	int fd, err;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, (uint32_t)probes->ring_size, NULL);
-	if (fd < 0)
+	if (bpf_map_update_elem(bpf_map__fd(probes->skel->maps.rings), &key, &probes->ring_fd,
+				BPF_ANY))
 		return -errno;
-	err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.rings), &key, &fd, BPF_ANY);
-	if (err)
-		goto cleanup;
-	probes->rings = ring_buffer__new(fd, on_record, probes, NULL);
-	err = probes->rings ? 0 : -errno;
-cleanup:
-	/* The map and, by its own mapping, the reader keep the ring; epoll needs the fd. */
-	if (err)
-		close(fd);
-	return err;
+	probes->rings = ring_buffer__new(probes->ring_fd, on_record, probes, NULL);
+	return probes->rings ? 0 : -errno;
 }
 
 static const char *explain_load(int err)
@@ -92,11 +96,11 @@ struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ct
 				    size_t why_size)
 {
 	struct viz_probes *probes = calloc(1, sizeof(*probes));
-	struct bpf_map *inner;
 	int err;
 
 	if (!probes)
 		return NULL;
+	probes->ring_fd = -1;
 	libbpf_set_print(print_libbpf);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	probes->ring_size = ring_size;
@@ -108,13 +112,12 @@ struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ct
 		free(probes);
 		return NULL;
 	}
-	inner = bpf_map__inner_map(probes->skel->maps.rings);
-	err = inner ? bpf_map__set_max_entries(inner, (uint32_t)ring_size) : -EINVAL;
 	probes->skel->data->ring_wakeup_bytes = ring_size / 2;
+	err = make_ring(probes);
 	if (!err)
 		err = vizbpf_bpf__load(probes->skel);
 	if (!err)
-		err = make_rings(probes);
+		err = open_ring(probes);
 	if (!err)
 		err = vizbpf_bpf__attach(probes->skel);
 	if (err) {
@@ -145,6 +148,8 @@ void viz_probes__free(struct viz_probes *probes)
 	}
 	ring_buffer__free(probes->rings);
 	vizbpf_bpf__destroy(probes->skel);
+	if (probes->ring_fd >= 0)
+		close(probes->ring_fd);
 	free(probes);
 }
 

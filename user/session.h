@@ -30,6 +30,7 @@ enum viz_target_state {
 /* One traced process. After an exec it is the same target with another interpreter. */
 struct viz_target {
 	struct viz_target *next;
+	uint32_t index;			/* in viz_session.by_index */
 	pid_t pid;
 	uint64_t start_time;
 	enum viz_target_state state;
@@ -37,13 +38,14 @@ struct viz_target {
 	const struct viz_engine *engine;
 	void *engine_data;		/* the engine's own */
 	struct viz_attachment *attachment;
-	uint32_t process;		/* index in the trace */
+	uint32_t process;		/* index in the trace; UINT32_MAX: was never recorded */
+	pid_t scope;			/* where the probes are attached: pid, or -1: all that map the file */
 	struct viz_hash codes;		/* code object -> function, VIZ_CODE */
 	uint64_t lost;			/* calls, as told so far */
 	bool explicit_;			/* named by -p: a failure is an error */
 	bool in_startup;		/* the interpreter's own start is left out */
 	bool switches;			/* greenlets */
-	bool refused;
+	bool slot_pending;		/* the interpreter is not up yet: set the slot at its first call */
 	/* the PEP 523 slot, engine eval on 3.11+ */
 	uint64_t slots[VIZ_SLOTS_MAX];
 	int undo[VIZ_SLOTS_MAX];
@@ -88,6 +90,8 @@ struct viz_session {
 /* Runs the whole recording; returns the exit status. */
 int viz_session__run(struct viz_options *opt);
 
+/* targets.c */
+
 /* The engine for @interp: the one asked for, or the first of the order of preference that can.
  * NULL with the reasons in @why; when found, @why says why it is this one. */
 const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
@@ -96,13 +100,17 @@ const struct viz_engine *viz_session__choose(const struct viz_interpreter *inter
 
 struct viz_target *viz_session__target(struct viz_session *s, pid_t pid);
 struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid);
+/* @t is a child of @parent, just forked: everything about it is as in its parent. */
+int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz_target *parent);
 /* Looks for the interpreter and attaches. 0; -ENOEXEC: not (yet) Python; -errno. */
 int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why, size_t why_size);
 /* The process ended, or became another program, at @ts. */
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone);
-/* Where probes are attached for @t: its pid alone, or -1 for every process that maps the file. */
-pid_t viz_session__scope(const struct viz_session *s, const struct viz_target *t);
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid);
+/* Calls that were lost since the last look: counted, and shown where it happened. */
+void viz_session__losses(struct viz_session *s, struct viz_target *t);
+/* Frees what is kept of targets and lanes. */
+void viz_session__free_targets(struct viz_session *s);
 /* An instant on a thread's track; @args: a JSON object or NULL. */
 void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
 			  const char *args);

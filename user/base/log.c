@@ -77,6 +77,7 @@ void viz_debug(enum viz_log_domain domain, const char *fmt, ...)
 void viz_log__enable_all(void)
 {
 	memset(enabled, 1, sizeof(enabled));
+	enabled[VIZ_LOG_BPF] = false;	/* libbpf says a line for each relocation: --log=bpf */
 }
 
 int viz_log__enable(const char *domains, const char **bad)

@@ -20,30 +20,35 @@ static bool needs_slot(const struct viz_interpreter *interp)
 	return interp->build->info.flags & VIZ_BUILD_INLINES;
 }
 
+/* Python/perf_trampoline.c: a slot that is set before it is a fatal error. */
+static bool owned_by_perf(const struct viz_interpreter *interp, int mem, uint64_t state)
+{
+	uint32_t off = interp->build->info.off.interp_perf_profiling, profiling = 0;
+
+	return off != VIZ_NONE && !viz_remote__read_u32(mem, state + off, &profiling) && profiling;
+}
+
 static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
 	       size_t why_size)
 {
 	const struct viz_build *b = interp->build;
-	uint64_t states[VIZ_SLOTS_MAX];
-	uint32_t profiling = 0;
-	int nr, mem;
+	uint64_t state;
+	int mem, err = 0;
 
 	(void)s;
 	if (b->no_eval[0])
 		return viz_why(why, why_size, -ENOTSUP, "%s", b->no_eval);
-	if (!needs_slot(interp) || b->info.off.interp_perf_profiling == VIZ_NONE)
+	if (!needs_slot(interp) || viz_interpreter__states(interp, &state, 1) <= 0)
 		return 0;
-	/* Python/perf_trampoline.c: a slot that is set before it is a fatal error. */
-	nr = viz_interpreter__states(interp, states, 1);
-	mem = nr > 0 ? viz_remote__open(interp->pid, O_RDONLY) : -1;
+	mem = viz_remote__open(interp->pid, O_RDONLY);
 	if (mem < 0)
 		return 0;
-	viz_remote__read_u32(mem, states[0] + b->info.off.interp_perf_profiling, &profiling);
+	if (owned_by_perf(interp, mem, state))
+		err = viz_why(why, why_size, -ENOTSUP,
+			      "it runs with perf profiling (-X perf), which owns the frame "
+			      "evaluation slot");
 	close(mem);
-	if (profiling)
-		return viz_why(why, why_size, -ENOTSUP,
-			       "it runs with perf profiling (-X perf), which owns the frame evaluation slot");
-	return 0;
+	return err;
 }
 
 static uint64_t our_value(const struct viz_target *t)
@@ -122,13 +127,15 @@ static int set_slots(struct viz_session *s, struct viz_target *t)
 	int nr, mem, err = 0;
 
 	nr = viz_interpreter__states(&t->interp, states, VIZ_SLOTS_MAX);
+	t->slot_pending = nr == 0;
 	if (nr <= 0)
 		return nr;
 	mem = viz_remote__open(t->pid, O_RDWR);
 	if (mem < 0)
 		return mem;
 	for (int i = 0; i < nr && !err; i++)
-		err = set_slot(s, t, mem, states[i] + off);
+		if (!owned_by_perf(&t->interp, mem, states[i]))
+			err = set_slot(s, t, mem, states[i] + off);
 	close(mem);
 	return err;
 }
@@ -140,7 +147,7 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	int err;
 
 	t->attachment = viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), false,
-					   viz_session__scope(s, t),
+					   t->scope,
 					   viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	if (!t->attachment)
 		return -errno;
@@ -170,6 +177,7 @@ static void detach(struct viz_session *s, struct viz_target *t)
 	viz_probes__drop_process(s->probes, t->pid);
 	viz_probes__detach(s->probes, t->attachment);
 	t->attachment = NULL;
+	viz_stack_guard__release(&s->stack_guard, t->pid);
 }
 
 static int forked(struct viz_session *s, struct viz_target *parent, struct viz_target *child)
@@ -179,7 +187,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 	child->attachment = viz_probes__attach(s->probes, parent->interp.build,
 					       viz_builds__index(s->builds, parent->interp.build),
-					       false, viz_session__scope(s, child), 0, why,
+					       false, child->scope, 0, why,
 					       sizeof(why));
 	if (!child->attachment)
 		return -errno;

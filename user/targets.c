@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The life of targets: chosen, prepared, recorded, ended. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "session.h"
+#include "target/bystanders.h"
+#include "target/container.h"
+#include "target/process_name.h"
+#include "target/procfs.h"
+
+static const struct viz_engine *const preference[] = { &viz_engine_eval, &viz_engine_usdt };
+
+/*
+ * Before 3.11 both see everything and eval leaves the target as it is: CPython's own code
+ * around function__entry sets an exception for names that are no UTF-8 (ceval.c, up to 3.10,
+ * dtrace_function_entry: PyUnicode_AsUTF8 without a check). From 3.11 on eval writes the slot,
+ * which usdt does not need where it is complete.
+ */
+static bool before(const struct viz_interpreter *interp, const struct viz_engine *a)
+{
+	bool inlines = interp->build->info.flags & VIZ_BUILD_INLINES;
+
+	return a == (inlines ? &viz_engine_usdt : &viz_engine_eval);
+}
+
+const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
+					     const struct viz_engine *asked, char *why,
+					     size_t why_size)
+{
+	char reason[2][192] = { "", "" };
+	size_t n = sizeof(preference) / sizeof(preference[0]);
+
+	if (asked) {
+		if (asked->can(NULL, interp, reason[0], sizeof(reason[0]))) {
+			viz_why(why, why_size, 0, "engine %s cannot record pid %d: %s", asked->name,
+				interp->pid, reason[0]);
+			return NULL;
+		}
+		viz_why(why, why_size, 0, "asked for");
+		return asked;
+	}
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < n; i++) {
+			if (before(interp, preference[i]) != (pass == 0))
+				continue;
+			if (preference[i]->can(NULL, interp, reason[pass], sizeof(reason[0])))
+				continue;
+			if (pass)
+				viz_why(why, why_size, 0, "%s", reason[0]);
+			else
+				viz_why(why, why_size, 0, preference[i] == &viz_engine_usdt ?
+					"its own probes are complete" :
+					"sees every call, changes nothing in the process");
+			return preference[i];
+		}
+	viz_why(why, why_size, 0, "no engine can record pid %d: %s; %s", interp->pid, reason[0],
+		reason[1]);
+	return NULL;
+}
+
+struct viz_target *viz_session__target(struct viz_session *s, pid_t pid)
+{
+	uint32_t index;
+
+	return viz_hash__get(&s->by_pid, (uint64_t)pid, &index) ? s->by_index[index] : NULL;
+}
+
+/* Everything about a process that a person may want to see, as it is now. */
+static void describe(struct viz_session *s, struct viz_target *t)
+{
+	struct viz_process *p = &s->trace->processes[t->process];
+	struct viz_procfs_status status;
+	char text[4096], link[64];
+	ssize_t n;
+
+	if (!viz_process_name__get(t->pid, text, sizeof(text)))
+		p->name = viz_trace__string(s->trace, text);
+	if (!viz_process_name__cmdline(t->pid, text, sizeof(text)))
+		p->cmdline = viz_trace__string(s->trace, text);
+	snprintf(link, sizeof(link), "/proc/%d/exe", t->pid);
+	n = readlink(link, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		p->exe = viz_trace__string(s->trace, text);
+	}
+	if (!viz_procfs__status(t->pid, &status)) {
+		p->ns_pid = (uint32_t)status.ns_pid;
+		if (!p->parent)
+			p->parent = (uint32_t)status.parent;
+	}
+}
+
+struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid)
+{
+	struct viz_target *t = viz_session__target(s, pid), **grown;
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	grown = realloc(s->by_index, (s->nr_index + 1) * sizeof(*grown));
+	if (grown)
+		s->by_index = grown;
+	if (!t || !grown || !viz_hash__set(&s->by_pid, (uint64_t)pid, s->nr_index)) {
+		free(t);
+		s->err = -ENOMEM;
+		return NULL;
+	}
+	grown[s->nr_index] = t;
+	t->index = s->nr_index++;
+	t->pid = pid;
+	t->scope = -1;
+	t->process = UINT32_MAX;
+	t->start_time = viz_procfs__start_time(pid);
+	t->next = s->targets;
+	s->targets = t;
+	s->nr_active++;
+	return t;
+}
+
+/* A target that was never recorded leaves nothing behind: -a sees every exec of the host. */
+static void forget(struct viz_session *s, struct viz_target *t)
+{
+	struct viz_target **p, *last = s->by_index[--s->nr_index];
+
+	s->by_index[t->index] = last;
+	last->index = t->index;
+	if (last != t && last->state != VIZ_TARGET_ENDED)
+		viz_hash__set(&s->by_pid, (uint64_t)last->pid, last->index);
+	for (p = &s->targets; *p != t; p = &(*p)->next)
+		;
+	*p = t->next;
+	free(t);
+}
+
+/* Whether the process @pid is a target; for counting those that are not. */
+static bool is_target(pid_t pid, void *ctx)
+{
+	return viz_session__target(ctx, pid) != NULL;
+}
+
+/*
+ * A probe on a file costs everybody who runs it. Where others do, an attach to a live process
+ * touches that process alone; its children are then attached when they are seen, and their
+ * first milliseconds can be missing.
+ */
+static pid_t scope_of(struct viz_session *s, struct viz_target *t)
+{
+	int others;
+
+	if (viz_select__open(&s->opt->select) || s->opt->launches)
+		return -1;
+	if (!s->opt->select.follow)
+		return t->pid;
+	others = viz_bystanders__count(t->interp.build->dev, t->interp.build->ino, is_target, s, NULL,
+				       0);
+	if (others <= 0)
+		return -1;
+	viz_debug(VIZ_LOG_PROBE, "pid %d: %d other processes run %s: probes for this one alone", t->pid,
+		  others, t->interp.build->path);
+	return t->pid;
+}
+
+static const char *known_gaps(const struct viz_target *t)
+{
+	uint32_t version = t->interp.build->info.version >> 16;
+
+	if (t->engine != &viz_engine_eval || !(t->interp.build->info.flags & VIZ_BUILD_ESCAPES))
+		return "";
+	if (version == 0x030b)
+		return "specialised __getitem__ calls are not seen (CPython 3.11.0 to 3.11.3)";
+	return "specialised simple __init__ calls are seen only when they call something (CPython 3.13)";
+}
+
+static void label_container(struct viz_session *s, struct viz_target *t)
+{
+	struct viz_process *p = &s->trace->processes[t->process];
+	const struct viz_container *c;
+
+	if (!s->opt->select.containers)
+		return;
+	c = viz_containers__of(s->opt->select.containers, t->pid);
+	if (!c)
+		return;
+	p->container = viz_trace__string(s->trace, c->name);
+	p->image = viz_trace__string(s->trace, c->image);
+	p->cgroup = viz_trace__string(s->trace, c->cgroup);
+}
+
+/* Gives @t its entry in the trace, with what its engine and interpreter are. */
+static int enter_trace(struct viz_session *s, struct viz_target *t, const char *reason)
+{
+	const struct viz_build *b = t->interp.build;
+	struct viz_process *p;
+	char version[32];
+
+	if (t->process == UINT32_MAX)
+		t->process = viz_trace__process(s->trace, (uint32_t)t->pid);
+	if (t->process == UINT32_MAX)
+		return -ENOMEM;
+	describe(s, t);
+	label_container(s, t);
+	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major, b->minor,
+		 b->micro);
+	p = &s->trace->processes[t->process];
+	p->python = viz_trace__string(s->trace, version);
+	p->engine = t->engine->name;
+	p->engine_why = viz_trace__string(s->trace, reason);
+	p->limits = known_gaps(t);
+	if (s->writer->ops->process && !s->err)
+		s->err = s->writer->ops->process(s->writer, t->process);
+	return 0;
+}
+
+int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
+{
+	char reason[384];
+	int err;
+
+	err = viz_interpreter__find(s->builds, t->pid, &t->interp, why, why_size);
+	if (err)
+		return err;
+	err = viz_guardian__hold(s->guardian, t->pid, why, why_size);
+	if (err)
+		return err;
+	t->engine = viz_session__choose(&t->interp, s->opt->engine, reason, sizeof(reason));
+	if (!t->engine) {
+		err = viz_why(why, why_size, -ENOTSUP, "%s", reason);
+		goto release;
+	}
+	err = enter_trace(s, t, reason);
+	if (err)
+		goto release;
+	t->scope = scope_of(s, t);
+	t->state = VIZ_TARGET_ACTIVE;
+	err = t->engine->attach(s, t, why, why_size);
+	if (err) {
+		t->engine->detach(s, t);
+		t->state = VIZ_TARGET_WANTED;
+		goto release;
+	}
+	viz_debug(VIZ_LOG_LIFE, "pid %d: CPython %s, engine %s: %s", t->pid,
+		  s->trace->processes[t->process].python, t->engine->name, reason);
+	return 0;
+
+release:
+	viz_guardian__release(s->guardian, t->pid);
+	return err;
+}
+
+int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz_target *parent)
+{
+	char why[256];
+
+	t->interp = parent->interp;
+	t->interp.pid = t->pid;
+	t->engine = parent->engine;
+	t->in_startup = parent->in_startup;
+	t->switches = parent->switches;
+	t->slot_pending = parent->slot_pending;
+	t->scope = parent->scope == -1 ? -1 : t->pid;
+	/* Same memory, same code objects: what the parent's mean, the child's mean. */
+	for (size_t i = 0; i < parent->codes.cap; i++)
+		if (parent->codes.slots[i].used)
+			viz_hash__set(&t->codes, parent->codes.slots[i].key,
+				      parent->codes.slots[i].value);
+	if (enter_trace(s, t, "as in its parent"))
+		return -ENOMEM;
+	s->trace->processes[t->process].parent = (uint32_t)parent->pid;
+	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
+	t->state = VIZ_TARGET_ACTIVE;
+	return t->engine->forked ? t->engine->forked(s, parent, t) : 0;
+}
+
+void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
+			  const char *args)
+{
+	struct viz_event event = {
+		.type = VIZ_EVENT_INSTANT,
+		.scope = 't',
+		.track = track,
+		.ts = ts,
+		.name = name,
+		.cat = "vizbpf",
+		.args = args,
+	};
+
+	if (s->writer->ops->event && !s->err)
+		s->err = s->writer->ops->event(s->writer, &event);
+	s->trace->events++;
+}
+
+static void name_thread(struct viz_session *s, struct viz_target *t, struct viz_thread_lane *lane)
+{
+	char name[64];
+
+	if (viz_thread_name__get(t->pid, lane->tid, name, sizeof(name)))
+		return;
+	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, name);
+	if (s->writer->ops->track && !s->err)
+		s->err = s->writer->ops->track(s->writer, lane->track);
+}
+
+struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid)
+{
+	struct viz_thread_lane *lane;
+	uint32_t index;
+
+	if (viz_hash__get(&s->by_tid, (uint64_t)tid, &index) && s->lanes[index].target == t)
+		return &s->lanes[index];
+	if (s->nr_lanes == s->cap_lanes) {
+		uint32_t cap = s->cap_lanes ? s->cap_lanes * 2 : 64;
+
+		lane = realloc(s->lanes, cap * sizeof(*lane));
+		if (!lane)
+			return NULL;
+		s->lanes = lane;
+		s->cap_lanes = cap;
+	}
+	lane = &s->lanes[s->nr_lanes];
+	*lane = (struct viz_thread_lane){ .target = t, .tid = tid };
+	lane->track = viz_trace__track(s->trace, t->process, (uint32_t)tid);
+	if (lane->track == UINT32_MAX)
+		return NULL;
+	lane->lane = viz_timeline__lane(s->timeline, lane->track);
+	if (!lane->lane || !viz_hash__set(&s->by_tid, (uint64_t)tid, s->nr_lanes))
+		return NULL;
+	s->nr_lanes++;
+	if (t->switches)
+		viz_lane__switches(lane->lane);
+	name_thread(s, t, lane);
+	return lane;
+}
+
+static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts)
+{
+	for (uint32_t i = 0; i < s->nr_lanes; i++) {
+		struct viz_thread_lane *lane = &s->lanes[i];
+
+		if (lane->target != t || lane->ended)
+			continue;
+		viz_lane__close(lane->lane, ts);
+		lane->ended = true;
+		viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
+	}
+}
+
+/* Losses that came since the last look: counted, and shown where they happened. */
+void viz_session__losses(struct viz_session *s, struct viz_target *t)
+{
+	struct viz_process_info info;
+	char args[64];
+	uint64_t more;
+
+	if (viz_probes__get_process(s->probes, t->pid, &info) || info.lost_enter <= t->lost)
+		return;
+	more = info.lost_enter - t->lost;
+	t->lost = info.lost_enter;
+	s->trace->processes[t->process].lost += more;
+	s->trace->lost += more;
+	s->trace->overflow = true;
+	snprintf(args, sizeof(args), "{\"calls\":%llu}", (unsigned long long)more);
+	for (uint32_t i = 0; i < s->nr_lanes; i++)
+		if (s->lanes[i].target == t && !s->lanes[i].ended) {
+			viz_session__instant(s, s->lanes[i].track, viz_session__now(),
+					     "vizbpf: calls lost", args);
+			break;
+		}
+}
+
+void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone)
+{
+	if (t->state == VIZ_TARGET_ENDED)
+		return;
+	if (t->state == VIZ_TARGET_ACTIVE) {
+		viz_session__losses(s, t);
+		if (t->engine->drain)
+			while (t->engine->drain(s, t) > 0)
+				;
+		t->engine->detach(s, t);
+		viz_guardian__release(s->guardian, t->pid);
+		close_lanes(s, t, ts);
+		viz_hash__clear(&t->codes);
+		t->lost = 0;
+	}
+	t->state = gone ? VIZ_TARGET_ENDED : VIZ_TARGET_WANTED;
+	t->nr_slots = 0;
+	t->stepped_back = 0;
+	t->slot_pending = false;
+	t->switches = false;
+	if (!gone)
+		return;
+	viz_probes__drop_process(s->probes, t->pid);
+	viz_hash__remove(&s->by_pid, (uint64_t)t->pid);
+	s->nr_active--;
+	if (t->process == UINT32_MAX)
+		forget(s, t);
+}
+
+void viz_session__free_targets(struct viz_session *s)
+{
+	struct viz_target *t, *next;
+
+	for (t = s->targets; t; t = next) {
+		next = t->next;
+		viz_hash__clear(&t->codes);
+		free(t);
+	}
+	free(s->by_index);
+	free(s->lanes);
+	viz_hash__clear(&s->by_pid);
+	viz_hash__clear(&s->by_tid);
+}
