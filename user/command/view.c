@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `vizbpf view FILE`: a trace in the browser, served on 127.0.0.1 to one site only. */
+#include "command.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "../identity.h"
+#include "args.h"
+#include "browser.h"
+#include "viewer.h"
+
+struct view_options {
+	const char *file;
+	uint64_t port;
+	bool once, no_browser, offline;
+};
+
+static volatile sig_atomic_t stop;
+
+static const char usage[] =
+	"Usage: vizbpf view FILE [OPTION...]\n"
+	"Opens a trace in the browser: .json, .json.gz and .pftrace in ui.perfetto.dev, which reads\n"
+	"it from this machine (nothing is uploaded); .html and .svg as they are; .folded and\n"
+	".speedscope.json in the bundled viewer.\n"
+	"\n"
+	"  --offline        the bundled viewer for every format: needs no internet\n"
+	"  --port N         listen on 127.0.0.1:N (default 9001, the only one that Perfetto may\n"
+	"                   fetch from by itself; with another, a page asks for a click)\n"
+	"  --once           end when the browser has the trace\n"
+	"  --no-browser     print the URL, open nothing (also --server-only)\n"
+	"  -h, --help       this text\n"
+	"\n"
+	"On a remote machine: ssh -L 9001:127.0.0.1:9001 HOST, and --no-browser.\n";
+
+static const struct option long_options[] = {
+	{"offline", no_argument, NULL, 'f'},	{"port", required_argument, NULL, 'p'},
+	{"once", no_argument, NULL, 'o'},	{"no-browser", no_argument, NULL, 'n'},
+	{"server-only", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+/* 0: go on, else the exit status plus one. */
+static int parse(int argc, char **argv, struct view_options *o)
+{
+	int c;
+
+	viz_args__dashes(argc, argv);
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":hp:", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			o->offline = true;
+			break;
+		case 'p':
+			if (viz_args__number("--port", optarg, 65535, &o->port))
+				return 3;
+			break;
+		case 'o':
+			o->once = true;
+			break;
+		case 'n':
+			o->no_browser = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 1;
+		default:
+			return viz_args__bad("view", argc, argv, c) + 1;
+		}
+	}
+	if (argc - optind != 1) {
+		viz_error("view: give one trace file (vizbpf view --help)");
+		return 3;
+	}
+	o->file = argv[optind];
+	return 0;
+}
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
+static void handle_signals(void)
+{
+	struct sigaction act = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
+	act.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &act, NULL);	/* sendfile() has no MSG_NOSIGNAL */
+	sigaction(SIGCHLD, &act, NULL);	/* the browser is nobody's to wait for */
+}
+
+/* Nothing from here on needs root: the reader parses a file, the server talks to browsers. */
+static int give_up_root(char *why, size_t why_size)
+{
+	struct viz_identity id;
+	int err;
+
+	err = viz_identity__choose(NULL, false, &id, why, why_size);
+	if (err)
+		return err;
+	if (id.change) {
+		err = viz_identity__become(&id);
+		if (err)
+			viz_why(why, why_size, err, "cannot become user %s: %s", id.name,
+				strerror(-err));
+	}
+	viz_identity__free(&id);
+	return err;
+}
+
+static void tell_url(const struct view_options *o, const struct viz_viewer *v, unsigned int port)
+{
+	char url[1024], why[256];
+
+	viz_viewer__url(v, port, url, sizeof(url));
+	if (v->way == VIZ_VIEW_PERFETTO && port != VIZ_VIEWER_PORT)
+		viz_info("ui.perfetto.dev fetches from port %d only: the page asks for a click",
+			 VIZ_VIEWER_PORT);
+	printf("%s\n", url);
+	fflush(stdout);
+	viz_info("%s", o->once ? "Serving until the browser has the trace; Ctrl-C ends it."
+			       : "Serving until Ctrl-C.");
+	if (!o->no_browser && viz_browser__open(url, why, sizeof(why)))
+		viz_warn("%s; open the URL yourself", why);
+}
+
+int viz_command__view(int argc, char **argv)
+{
+	struct view_options o = {.port = VIZ_VIEWER_PORT};
+	struct viz_http_server server = {.fd = -1};
+	struct viz_viewer *v;
+	char why[512] = "";
+	int err, status = 1;
+
+	err = parse(argc, argv, &o);
+	if (err)
+		return err - 1;
+	v = calloc(1, sizeof(*v));
+	if (!v) {
+		viz_error("out of memory");
+		return 1;
+	}
+	if (viz_viewer__choose(v, o.file, o.offline, why, sizeof(why)) ||
+	    viz_viewer__open(v, o.file, why, sizeof(why)) || give_up_root(why, sizeof(why)) ||
+	    viz_http__listen(&server, (uint16_t)o.port, why, sizeof(why)) ||
+	    viz_viewer__prepare(v, o.file, why, sizeof(why))) {
+		viz_error("%s", why);
+		goto cleanup;
+	}
+	server.foreign = v->way == VIZ_VIEW_PERFETTO ? viz_viewer_origin : NULL;
+	server.files = v->files;
+	server.nr_files = v->nr_files;
+	server.once = o.once;
+	handle_signals();
+	tell_url(&o, v, server.port);
+	err = viz_http__serve(&server, &stop);
+	if (err)
+		viz_error("cannot go on serving: %s", strerror(-err));
+	else
+		status = 0;
+cleanup:
+	viz_viewer__close(v);
+	free(v);
+	if (server.fd >= 0)
+		close(server.fd);
+	return status;
+}
