@@ -1,117 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+/* What stands behind the events in a Chrome JSON file. */
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/utf8.h"
 #include "chrome.h"
 #include "file.h"
+#include "metadata.h"
 
 /* Sources are for reading beside the timeline; generated ones can be enormous. */
 #define SOURCE_MAX (1024 * 1024)
 #define SOURCES_MAX (32 * 1024 * 1024)
 
-static void add_string(struct json_object *object, const char *key, const char *value)
-{
-	if (value)
-		json_object_object_add(object, key, json_object_new_string(value));
-}
-
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, json_object_new_uint64(value));
-}
-
-static struct json_object *process_object(const struct viz_process *p)
-{
-	struct json_object *object = json_object_new_object();
-
-	add_number(object, "pid", p->pid);
-	if (p->ns_pid)
-		add_number(object, "ns_pid", p->ns_pid);
-	if (p->parent)
-		add_number(object, "parent", p->parent);
-	add_string(object, "name", p->name);
-	add_string(object, "cmdline", p->cmdline);
-	add_string(object, "exe", p->exe);
-	add_string(object, "python", p->python);
-	add_string(object, "engine", p->engine);
-	add_string(object, "engine_why", p->engine_why);
-	add_string(object, "limits", p->limits);
-	add_string(object, "container", p->container);
-	add_string(object, "image", p->image);
-	add_string(object, "cgroup", p->cgroup);
-	add_number(object, "calls", p->calls);
-	add_number(object, "lost", p->lost);
-	return object;
-}
-
-static struct json_object *losses_array(const struct viz_trace *trace)
-{
-	struct json_object *array = json_object_new_array(), *object;
-	uint32_t i;
-
-	for (i = 0; i < trace->nr_tracks; i++) {
-		const struct viz_track *t = &trace->tracks[i];
-
-		if (!t->lost)
-			continue;
-		object = json_object_new_object();
-		add_number(object, "pid", t->pid);
-		add_number(object, "tid", t->tid);
-		add_string(object, "name", t->name);
-		add_number(object, "lost", t->lost);
-		json_object_array_add(array, object);
-	}
-	return array;
-}
-
-static struct json_object *vizbpf_object(const struct chrome *c)
-{
-	const struct viz_trace *trace = c->w.trace;
-	struct json_object *object = json_object_new_object(), *processes;
-	uint32_t i;
-
-	add_string(object, "version", trace->version);
-	add_string(object, "command", trace->command);
-	add_string(object, "host", trace->host);
-	add_string(object, "kernel", trace->kernel);
-	add_number(object, "begin", trace->begin);
-	add_number(object, "end", trace->end);
-	add_number(object, "calls", c->calls);
-	add_number(object, "events", c->events);
-	add_number(object, "lost", trace->lost);
-	processes = json_object_new_array();
-	for (i = 0; i < trace->nr_processes; i++)
-		json_object_array_add(processes, process_object(&trace->processes[i]));
-	json_object_object_add(object, "processes", processes);
-	json_object_object_add(object, "losses", losses_array(trace));
-	return object;
-}
-
-static void put_object(struct viz_buffer *b, const char *key, struct json_object *object)
-{
-	size_t len;
-	const char *text = json_object_to_json_string_length(
-		object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-
-	viz_buffer__printf(b, ",\n\"%s\":", key);
-	viz_buffer__add(b, text ? text : "{}", text ? len : 2);
-	json_object_put(object);
-}
-
 void chrome__metadata(const struct chrome *c, struct viz_buffer *b)
 {
-	const struct viz_trace *trace = c->w.trace;
-	struct json_object *object = json_object_new_object();
-
-	add_string(object, "version", trace->version ? trace->version : VIZ_VERSION);
-	json_object_object_add(object, "overflow", json_object_new_boolean(trace->overflow));
-	json_object_object_add(object, "baseTimeNanoseconds",
-			       json_object_new_int64(trace->realtime_offset));
-	put_object(b, "viztracer_metadata", object);
-	put_object(b, "vizbpf_metadata", vizbpf_object(c));
+	viz_buffer__text(b, ",\n\"viztracer_metadata\":");
+	viz_metadata__viztracer(b, c->w.trace);
+	viz_buffer__text(b, ",\n\"vizbpf_metadata\":");
+	viz_metadata__vizbpf(b, c->w.trace, c->calls, c->events);
 }
 
 /* Lines as Python counts them. */

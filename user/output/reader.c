@@ -61,7 +61,7 @@ int viz_reader__read(const char *path, struct viz_trace *trace, const struct viz
 	err = err ? err : finished;
 	skipped = viz_intake__skipped(r.intake);
 	if (skipped)
-		viz_warn("%s: %llu events of kinds that have no place in a call trace are left out",
+		viz_info("%s: %llu events of kinds that have no place in a call trace are left out",
 			 path, (unsigned long long)skipped);
 cleanup:
 	viz_intake__free(r.intake);

@@ -33,6 +33,7 @@ struct viz_writer_ops {
 	/* completes the file and gives it its name (viz_output__close()) */
 	int (*end)(struct viz_writer *w);
 	void (*free)(struct viz_writer *w);
+	bool calls_only;	/* event() is there, and does nothing */
 	size_t size;		/* of the writer's own struct, which begins with struct viz_writer */
 };
 

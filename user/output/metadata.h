@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a trace says of itself, as JSON objects. */
+#ifndef VIZ_METADATA_H
+#define VIZ_METADATA_H
+
+#include "../trace/model.h"
+#include "buffer.h"
+
+/* Facts, processes, losses; @calls and @events: written. */
+void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t calls,
+			  uint64_t events);
+/* What VizTracer's tools look for. */
+void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace);
+
+#endif
