@@ -14,7 +14,9 @@
 
 #include "guardian.h"
 
+#ifndef VIZ_RUN_DIR /* the unit test has its own */
 #define VIZ_RUN_DIR "/run/vizbpf"
+#endif
 
 enum {
 	VIZ_JOURNAL_VERSION = 1,
