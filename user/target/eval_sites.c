@@ -264,17 +264,59 @@ static int region__choose(struct region *r)
 	return -E2BIG;
 }
 
+static bool is_late_store(const struct region *r, size_t node, int32_t store_disp)
+{
+	const struct viz_insn *in = &r->flow->insns[r->insn[node]];
+
+	return (r->nodes[node].chosen || r->nodes[node].after) && in->store &&
+	       in->store_disp == store_disp;
+}
+
+static bool region__settled(const struct region *r, int32_t store_disp)
+{
+	for (size_t i = 0; i < r->nr; i++)
+		if (is_late_store(r, i, store_disp))
+			return false;
+	return true;
+}
+
+static uint64_t region__cost(const struct region *r)
+{
+	uint64_t cost = 0;
+
+	for (size_t i = 0; i < r->nr; i++)
+		if (r->nodes[i].chosen)
+			cost += r->nodes[i].cost;
+	return cost;
+}
+
+/* Moves the choice behind the stores in question if that is not much dearer. */
+static int settle(struct region *r, int32_t store_disp)
+{
+	uint64_t cost = region__cost(r);
+
+	if (region__settled(r, store_disp))
+		return 0;
+	for (size_t i = 0; i < r->nr; i++) {
+		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
+
+		r->nodes[i].before = in->store && in->store_disp == store_disp;
+	}
+	if (!region__choose(r) && region__cost(r) <= 2 * cost)
+		return 0;
+	for (size_t i = 0; i < r->nr; i++)
+		r->nodes[i].before = false;
+	return region__choose(r);
+}
+
 static int collect(const struct viz_elf *elf, const struct region *r, int32_t store_disp,
 		   struct viz_eval_sites *out)
 {
-	out->settled = true;
+	out->settled = region__settled(r, store_disp);
 	for (size_t i = 0; i < r->nr; i++) {
 		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
 		int err;
 
-		if ((r->nodes[i].chosen || r->nodes[i].after) && in->store &&
-		    in->store_disp == store_disp)
-			out->settled = false;
 		if (!r->nodes[i].chosen)
 			continue;
 		err = set_site(elf, in, r->flow->nodes[r->insn[i]].sp_delta,
@@ -300,6 +342,8 @@ static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, i
 	}
 	region__weigh(&r);
 	err = region__choose(&r);
+	if (!err)
+		err = settle(&r, store_disp);
 	if (err)
 		viz_why(why, why_size, err,
 			"the eval function has more exits than can be probed exactly once");

@@ -198,9 +198,27 @@ static int find_bias(const struct viz_elf *elf, const struct viz_map *map, uint6
 	return 0;
 }
 
+/* Finds where the first mapping of a file begins. */
+struct first_mapping {
+	const struct viz_map *of;
+	uint64_t start;
+};
+
+static int match_mapping(const struct viz_map *map, void *ctx)
+{
+	struct first_mapping *first = ctx;
+
+	if (map->inode != first->of->inode || map->dev_major != first->of->dev_major ||
+	    map->dev_minor != first->of->dev_minor)
+		return 0;
+	first->start = map->start;
+	return 1;
+}
+
 static int place(const struct viz_build *build, const struct candidate *from, pid_t pid,
 		 struct viz_interpreter *out, char *why, size_t why_size)
 {
+	struct first_mapping first = {.of = &from->map};
 	struct viz_elf *elf;
 	int err;
 
@@ -212,8 +230,12 @@ static int place(const struct viz_build *build, const struct candidate *from, pi
 	viz_elf__close(elf);
 	if (err)
 		return viz_why(why, why_size, -ENOTSUP, "where its Python is loaded is not clear");
+	err = viz_maps__each(pid, match_mapping, &first);
+	if (err != 1)
+		return viz_why(why, why_size, err ? err : -ESRCH, "it has ended");
 	out->build = build;
 	out->pid = pid;
+	out->map_start = first.start;
 	return 0;
 }
 
