@@ -10,49 +10,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "../output/file.h"
-#include "../output/reader.h"
-#include "../output/writer.h"
-
-static int pass_process(void *ctx, uint32_t process)
-{
-	struct viz_writer *w = ctx;
-
-	return w->ops->process ? w->ops->process(w, process) : 0;
-}
-
-static int pass_track(void *ctx, uint32_t track)
-{
-	struct viz_writer *w = ctx;
-
-	return w->ops->track ? w->ops->track(w, track) : 0;
-}
-
-static int pass_calls(void *ctx, const struct viz_call *calls, size_t nr)
-{
-	struct viz_writer *w = ctx;
-
-	return w->ops->calls(w, calls, nr);
-}
-
-static int pass_event(void *ctx, const struct viz_event *event)
-{
-	struct viz_writer *w = ctx;
-
-	return w->ops->event ? w->ops->event(w, event) : 0;
-}
-
-static int end_writer(struct viz_writer *w)
-{
-	uint32_t i;
-	int err = 0;
-
-	for (i = 0; i < w->trace->nr_processes && !err; i++)
-		err = pass_process(w, i);
-	for (i = 0; i < w->trace->nr_tracks && !err; i++)
-		err = pass_track(w, i);
-	return err ? err : w->ops->end(w);
-}
+#include "../output/join.h"
 
 /* A file in @dir that nobody else can open, with the contents of @fd: for a trace that root
  * opened before giving up its rights. Its name goes into @copy. */
@@ -78,38 +36,28 @@ static int transcribe(const char *from, const char *to, char *why, size_t why_si
 {
 	struct viz_trace *trace = viz_trace__new();
 	struct viz_writer *w = NULL;
-	struct viz_output *out;
-	struct viz_reader_sink sink = {pass_process, pass_track, pass_calls, pass_event, NULL};
-	int err = -ENOMEM;
+	struct viz_reader_sink sink;
+	int err;
 
 	if (!trace)
 		return viz_why(why, why_size, -ENOMEM, "out of memory");
-	out = viz_output__open(to, false, why, why_size);
-	if (!out) {
-		err = errno ? -errno : -EIO;
-		goto cleanup;
-	}
-	w = viz_writer__new(trace, to, out);
+	w = viz_join__open(trace, to);
 	if (!w) {
-		viz_output__free(out);
-		viz_why(why, why_size, err, "out of memory");
+		err = viz_why(why, why_size, errno ? -errno : -EIO, "cannot convert the trace");
 		goto cleanup;
 	}
-	sink.ctx = w;
-	err = w->ops->begin(w);
-	if (!err)
-		err = viz_reader__read(from, trace, &sink, why, why_size);
+	sink = viz_join__sink(w);
+	err = viz_reader__read(from, trace, &sink, why, why_size);
 	/* what could be read of a broken file is worth looking at */
 	if (err && trace->nr_funcs) {
 		viz_warn("%s; the part before it is shown", why);
 		err = 0;
 	}
-	if (!err)
-		err = end_writer(w);
-	if (!err)
-		err = viz_output__close(w->out);
-	if (err && !*why)
-		viz_why(why, why_size, err, "cannot convert the trace: %s", strerror(-err));
+	if (!err) {
+		err = viz_join__end(w, to);
+		if (err)
+			viz_why(why, why_size, err, "cannot convert the trace: %s", strerror(-err));
+	}
 cleanup:
 	viz_writer__free(w);
 	viz_trace__free(trace);
@@ -131,7 +79,6 @@ int viz_transcribe(const char *path, int fd, const char *suffix, char *why, size
 	}
 	snprintf(to, sizeof(to), "%s/trace%s", dir, suffix);
 	snprintf(from, sizeof(from), "%s/input", dir);
-	*why = 0;
 	err = 0;
 	if (!access(path, R_OK))
 		err = transcribe(path, to, why, why_size);
