@@ -389,31 +389,38 @@ int viz_interpreter__states(const struct viz_interpreter *interp, uint64_t *stat
 	return err ? err : n;
 }
 
+/* tp_dealloc of PyCode_Type as the live process has it, relative to the file. */
+static bool live_dealloc(const struct viz_interpreter *interp, uint64_t *dealloc)
+{
+	uint64_t type = interp->bias + interp->build->code_type, name = 0;
+	int fd = viz_remote__open(interp->pid, O_RDONLY);
+	char text[5] = "";
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	/* tp_name at 24 is a check that this is the type. */
+	ok = !viz_remote__read_u64(fd, type + 24, &name) &&
+	     !viz_remote__read(fd, name, text, sizeof(text)) && !memcmp(text, "code", 5) &&
+	     !viz_remote__read_u64(fd, type + 48, dealloc);
+	close(fd);
+	*dealloc -= interp->bias;
+	return ok;
+}
+
 uint64_t viz_interpreter__code_dealloc(const struct viz_interpreter *interp)
 {
 	const struct viz_build *build = interp->build;
-	uint64_t name = 0, dealloc = 0, result = 0;
-	char text[5] = "";
+	uint64_t dealloc = 0, result = 0;
 	struct viz_site site;
 	struct viz_elf *elf;
-	int fd;
 
-	if (!build->code_type)
+	if (!build->code_type || viz_elf__open(build->fd, &elf))
 		return 0;
-	fd = viz_remote__open(interp->pid, O_RDONLY);
-	if (fd < 0)
-		return 0;
-	/* tp_name at 24 is a check that this is the type; static types are there from the
-	 * start, so the process need not be initialised. */
-	if (viz_remote__read_u64(fd, interp->bias + build->code_type + 24, &name) ||
-	    viz_remote__read(fd, name, text, sizeof(text)) || memcmp(text, "code", 5) ||
-	    viz_remote__read_u64(fd, interp->bias + build->code_type + 48, &dealloc))
-		dealloc = 0;
-	close(fd);
-	if (!dealloc || viz_elf__open(build->fd, &elf))
-		return 0;
-	dealloc -= interp->bias;
-	if (viz_elf__is_code(elf, dealloc)) {
+	/* The file's own relocations tell it too, also while the process is still being loaded. */
+	if ((viz_elf__pointer_at(elf, build->code_type + 48, &dealloc) ||
+	     live_dealloc(interp, &dealloc)) &&
+	    viz_elf__is_code(elf, dealloc)) {
 		if (!viz_enter_site__find(elf, dealloc, 0, VIZ_ARG0, &site))
 			result = site.offset;
 		else if (!viz_elf__to_offset(elf, dealloc, &result))
