@@ -113,8 +113,6 @@ static void take_fork(struct viz_session *s, const struct viz_life *rec)
 static void take_exec(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-	char why[256];
-	int err;
 
 	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
 	if (!t)
@@ -125,24 +123,17 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 		viz_session__end_target(s, t, rec->head.ts, false);
 	t->state = VIZ_TARGET_WANTED;
 	t->in_startup = !s->opt->include_startup;
-	err = viz_session__prepare(s, t, why, sizeof(why));
-	if (err && err != -ENOEXEC)
-		viz_debug(VIZ_LOG_LIFE, "%s", why);
+	viz_session__prepare_new(s, t);
 }
 
 static void take_sight(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-	char why[256];
-	int err;
 
 	if (!t)
 		t = viz_session__add_target(s, (pid_t)rec->tgid);
-	if (!t || t->state == VIZ_TARGET_ACTIVE)
-		return;
-	err = viz_session__prepare(s, t, why, sizeof(why));
-	if (err && err != -ENOEXEC)
-		viz_warn("%s", why);
+	if (t)
+		viz_session__prepare_new(s, t);
 }
 
 static void take_exit(struct viz_session *s, const struct viz_life *rec)

@@ -209,24 +209,9 @@ static void on_mapped(void *ctx, pid_t pid)
 {
 	struct viz_session *s = ctx;
 	struct viz_target *t = viz_session__target(s, pid);
-	bool first = viz_builds__count(s->builds) == 0;
-	char why[512];
-	int err;
 
-	if (!t || t->state != VIZ_TARGET_WANTED)
-		return;
-	/* To get to know a build takes longer than an interpreter takes to start. */
-	if (first) {
-		viz_guardian__stopped(s->guardian, pid, 1);
-		kill(pid, SIGSTOP);
-	}
-	err = viz_session__prepare(s, t, why, sizeof(why));
-	if (first) {
-		kill(pid, SIGCONT);
-		viz_guardian__stopped(s->guardian, pid, 0);
-	}
-	if (err && err != -ENOEXEC && err != -ESRCH)
-		viz_warn("%s", why);
+	if (t)
+		viz_session__prepare_new(s, t);
 }
 
 static void take_signal(struct viz_session *s, int fd)

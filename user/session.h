@@ -45,6 +45,7 @@ struct viz_target {
 	bool explicit_;			/* named by -p: a failure is an error */
 	bool in_startup;		/* the interpreter's own start is left out */
 	bool switches;			/* greenlets */
+	bool refused;			/* said so already */
 	bool slot_pending;		/* the interpreter is not up yet: set the slot at its first call */
 	/* the PEP 523 slot, engine eval on 3.11+ */
 	uint64_t slots[VIZ_SLOTS_MAX];
@@ -104,6 +105,9 @@ struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid);
 int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz_target *parent);
 /* Looks for the interpreter and attaches. 0; -ENOEXEC: not (yet) Python; -errno. */
 int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why, size_t why_size);
+/* The same for a process that has just become another program: held where that is needed to
+ * lose nothing; says itself what is wrong. */
+void viz_session__prepare_new(struct viz_session *s, struct viz_target *t);
 /* The process ended, or became another program, at @ts. */
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone);
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid);

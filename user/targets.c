@@ -254,9 +254,49 @@ release:
 	return err;
 }
 
+/* Whether the file a process runs is called python: worth being stopped for. */
+static bool looks_like_python(pid_t pid)
+{
+	char link[64], path[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	return strstr(strrchr(path, '/') ?: path, "python") != NULL;
+}
+
+void viz_session__prepare_new(struct viz_session *s, struct viz_target *t)
+{
+	/* To get to know a build takes longer than an interpreter takes to start. */
+	bool hold = !viz_builds__count(s->builds) && looks_like_python(t->pid);
+	char why[512];
+	int err;
+
+	if (t->state != VIZ_TARGET_WANTED)
+		return;
+	if (hold) {
+		viz_guardian__stopped(s->guardian, t->pid, 1);
+		kill(t->pid, SIGSTOP);
+	}
+	err = viz_session__prepare(s, t, why, sizeof(why));
+	if (hold) {
+		kill(t->pid, SIGCONT);
+		viz_guardian__stopped(s->guardian, t->pid, 0);
+	}
+	if (err == -ENOEXEC || err == -ESRCH)
+		viz_debug(VIZ_LOG_LIFE, "%s", why);
+	else if (err && !t->refused)
+		viz_warn("%s", why);
+	t->refused = err && err != -ENOEXEC && err != -ESRCH;
+}
+
 int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz_target *parent)
 {
 	char why[256];
+	int err;
 
 	t->interp = parent->interp;
 	t->interp.pid = t->pid;
@@ -275,7 +315,9 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 	s->trace->processes[t->process].parent = (uint32_t)parent->pid;
 	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
 	t->state = VIZ_TARGET_ACTIVE;
-	return t->engine->forked ? t->engine->forked(s, parent, t) : 0;
+	err = t->engine->forked ? t->engine->forked(s, parent, t) : 0;
+	/* It may have ended already; what it did is in the ring all the same. */
+	return viz_procfs__start_time(t->pid) == t->start_time ? err : 0;
 }
 
 void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,

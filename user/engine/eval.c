@@ -127,9 +127,10 @@ static int set_slots(struct viz_session *s, struct viz_target *t)
 	int nr, mem, err = 0;
 
 	nr = viz_interpreter__states(&t->interp, states, VIZ_SLOTS_MAX);
-	t->slot_pending = nr == 0;
+	/* Just executed: the interpreter's data is not there yet, or not set up. */
+	t->slot_pending = nr <= 0;
 	if (nr <= 0)
-		return nr;
+		return nr == -ESRCH ? nr : 0;
 	mem = viz_remote__open(t->pid, O_RDWR);
 	if (mem < 0)
 		return mem;
