@@ -55,6 +55,20 @@ static const char *field(const char *text, const char *key)
 	return NULL;
 }
 
+/* One number for each nested namespace, the innermost last. 0: none. */
+static pid_t innermost(const char *text, const char *key)
+{
+	const char *p = field(text, key);
+	pid_t number = 0;
+	char *end;
+
+	while (p && isdigit((unsigned char)*p)) {
+		number = (pid_t)strtol(p, &end, 10);
+		p = end + strspn(end, "\t ");
+	}
+	return number;
+}
+
 int viz_procfs__status(pid_t pid, struct viz_procfs_status *out)
 {
 	char text[4096], *end;
@@ -81,12 +95,7 @@ int viz_procfs__status(pid_t pid, struct viz_procfs_status *out)
 		(void)strtoul(p, &end, 10);
 		out->uid = (uid_t)strtoul(end, NULL, 10);
 	}
-	/* one number per nested namespace, the innermost last */
-	p = field(text, "NSpid");
-	while (p && isdigit((unsigned char)*p)) {
-		out->ns_pid = (pid_t)strtol(p, &end, 10);
-		p = end + strspn(end, "\t ");
-	}
+	out->ns_pid = innermost(text, "NSpid");
 	out->kernel = !field(text, "VmSize") && out->state != 'Z';
 	return 0;
 }
@@ -124,6 +133,33 @@ int viz_procfs__pids(pid_t **pids)
 		return err;
 	}
 	return (int)nr;
+}
+
+int viz_procfs__tasks(pid_t pid, struct viz_procfs_task *tasks, int max)
+{
+	char path[64], text[4096];
+	struct dirent *entry;
+	int nr = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (nr < max && (entry = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (tid <= 0)
+			continue;
+		snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+		if (viz_procfs__read(pid, path, text, sizeof(text)) <= 0)
+			continue;
+		tasks[nr].tid = tid;
+		tasks[nr].ns_tid = innermost(text, "NSpid");
+		nr++;
+	}
+	closedir(dir);
+	return nr;
 }
 
 uint64_t viz_procfs__start_time(pid_t pid)

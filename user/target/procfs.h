@@ -28,6 +28,13 @@ int viz_procfs__status(pid_t pid, struct viz_procfs_status *out);
 /* All processes there are now. Returns their number, and the array in @pids (owned by the
  * caller), or a negative errno. */
 int viz_procfs__pids(pid_t **pids);
+struct viz_procfs_task {
+	pid_t tid;
+	pid_t ns_tid;		/* in the innermost pid namespace */
+};
+
+/* The threads of @pid, at most @max. Returns their number or a negative errno. */
+int viz_procfs__tasks(pid_t pid, struct viz_procfs_task *tasks, int max);
 /* Field 22 of /proc/PID/stat, clock ticks since boot; 0: no such process. */
 uint64_t viz_procfs__start_time(pid_t pid);
 
