@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The module vizbpf._native: one binary for CPython 3.8 and later. */
-#include "module.h"
+#include "recorder.h"
 
 #include <stdio.h>
 
@@ -12,7 +12,9 @@ static int native_exec(PyObject *module)
 		return -1;
 	Py_INCREF(Py_None);
 	state->decorate = Py_None;
-	return viz_emit__init(module);
+	if (viz_emit__init(module))
+		return -1;
+	return PyModule_AddFunctions(module, viz_recorder_methods);
 }
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)
@@ -33,6 +35,8 @@ static int native_clear(PyObject *module)
 
 	if (!state)
 		return 0;
+	if (viz_recorder.module == state && !viz_recorder.running)
+		viz_recorder.module = NULL;
 	Py_CLEAR(state->rules.excluded);
 	Py_CLEAR(state->rules.type_name);
 	Py_CLEAR(state->event_type);

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is recorded on request: arguments, results, the asyncio task. */
+#include "recorder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ARGS_SIZE = 1700,
+	LANES_MAX = 1 << 16,
+	/* above the largest thread id that Linux gives (PID_MAX_LIMIT) */
+	FIRST_LANE_TID = 4194305,
+};
+
+/* The names of the arguments: the first of co_varnames. */
+static PyObject *argument_names(PyObject *code)
+{
+	static const char *const counts[] = { "co_argcount", "co_kwonlyargcount", "co_flags" };
+	PyObject *names = PyObject_GetAttrString(code, "co_varnames"), *part = NULL;
+	long numbers[3] = { 0, 0, 0 };
+
+	for (int i = 0; i < 3; i++) {
+		PyObject *number = PyObject_GetAttrString(code, counts[i]);
+
+		numbers[i] = number ? PyLong_AsLong(number) : 0;
+		Py_XDECREF(number);
+	}
+	if (names && PyTuple_Check(names))
+		part = PyTuple_GetSlice(names, 0,
+					numbers[0] + numbers[1] + !!(numbers[2] & 4) /* CO_VARARGS */ +
+						!!(numbers[2] & 8) /* CO_VARKEYWORDS */);
+	Py_XDECREF(names);
+	return part;
+}
+
+static bool put_shown(struct viz_text *text, PyObject *value)
+{
+	PyObject *shown;
+	bool ok;
+
+	if (!viz_recorder.repr)
+		return viz_text__repr(text, value);
+	shown = PyObject_CallFunctionObjArgs(viz_recorder.repr, value, NULL);
+	if (!shown || !PyUnicode_Check(shown)) {
+		Py_XDECREF(shown);
+		PyErr_Clear();
+		return viz_text__puts(text, "\"(not representable)\"");
+	}
+	ok = viz_text__value(text, shown);
+	Py_DECREF(shown);
+	return ok;
+}
+
+bool viz_details__retval(struct viz_text *text, PyObject *value)
+{
+	PyObject *type, *error, *trace;
+	bool ok;
+
+	PyErr_Fetch(&type, &error, &trace);
+	ok = put_shown(text, value);
+	PyErr_Clear();
+	PyErr_Restore(type, error, trace);
+	return ok;
+}
+
+static void put_arguments(struct viz_text *text, PyObject *names, PyObject *locals)
+{
+	bool first = true;
+
+	viz_text__puts(text, "\"func_args\":{");
+	text->closers += 2;
+	for (Py_ssize_t i = 0; i < PyTuple_Size(names); i++) {
+		PyObject *name = PyTuple_GetItem(names, i), *value = PyObject_GetItem(locals, name);
+		size_t before = text->len;
+		bool ok;
+
+		if (!value) { /* a cell that is not filled yet, or deleted */
+			PyErr_Clear();
+			continue;
+		}
+		ok = (first || viz_text__puts(text, ",")) && viz_text__value(text, name) &&
+		     viz_text__puts(text, ":") && put_shown(text, value);
+		Py_DECREF(value);
+		if (!ok) {
+			text->len = before;
+			break;
+		}
+		first = false;
+	}
+	text->closers -= 2;
+	viz_text__puts(text, "}");
+}
+
+char *viz_details__args(const struct viz_known *known)
+{
+	struct viz_func *func = &viz_recorder.funcs[known->func];
+	PyObject *type, *error, *trace, *locals, *names;
+	struct viz_text text;
+	char data[ARGS_SIZE];
+	char *copy = NULL;
+
+	PyErr_Fetch(&type, &error, &trace);
+	if (!func->arg_names)
+		func->arg_names = argument_names(func->code);
+	/* Of the traced function: our callbacks, being C, have no frame. A repr may make new
+	 * functions known, so that `func` moves. */
+	names = func->arg_names;
+	locals = PyEval_GetLocals();
+	if (!names || !locals)
+		goto cleanup;
+	Py_INCREF(names);
+	Py_INCREF(locals);
+	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
+	put_arguments(&text, names, locals);
+	copy = strdup(viz_text__end(&text));
+	Py_DECREF(names);
+	Py_DECREF(locals);
+cleanup:
+	PyErr_Clear();
+	PyErr_Restore(type, error, trace);
+	return copy;
+}
+
+/* asyncio.tasks.current_task, once the program has imported it. */
+static PyObject *current_task_function(void)
+{
+	PyObject *modules, *tasks;
+
+	if (viz_recorder.current_task)
+		return viz_recorder.current_task;
+	modules = PyImport_GetModuleDict();
+	tasks = modules ? PyDict_GetItemString(modules, "asyncio.tasks") : NULL;
+	if (tasks)
+		viz_recorder.current_task = PyObject_GetAttrString(tasks, "current_task");
+	PyErr_Clear();
+	return viz_recorder.current_task;
+}
+
+static uint32_t lane_of(PyObject *task, PyObject *name)
+{
+	struct viz_lane *lanes;
+
+	/* youngest first; the address may have been another task's before */
+	for (uint32_t i = viz_recorder.nr_lanes; i-- > 0;) {
+		struct viz_lane *lane = &viz_recorder.lanes[i];
+
+		if (lane->task == task && PyUnicode_Compare(lane->name, name) == 0)
+			return i + 1;
+		if (viz_recorder.nr_lanes - i > 4096)
+			break;
+	}
+	if (viz_recorder.nr_lanes == LANES_MAX)
+		return 0;
+	lanes = realloc(viz_recorder.lanes, (viz_recorder.nr_lanes + 1) * sizeof(*lanes));
+	if (!lanes)
+		return 0;
+	viz_recorder.lanes = lanes;
+	Py_INCREF(name);
+	lanes[viz_recorder.nr_lanes] =
+		(struct viz_lane){ task, name, FIRST_LANE_TID + viz_recorder.nr_lanes };
+	return ++viz_recorder.nr_lanes;
+}
+
+uint32_t viz_details__lane(void)
+{
+	PyObject *type, *error, *trace, *function, *task = NULL, *name = NULL;
+	uint32_t lane = 0;
+
+	PyErr_Fetch(&type, &error, &trace);
+	function = current_task_function();
+	if (function)
+		task = PyObject_CallObject(function, NULL); /* raises outside of a loop */
+	if (task && task != Py_None)
+		name = PyObject_CallMethod(task, "get_name", NULL);
+	if (name && PyUnicode_Check(name))
+		lane = lane_of(task, name);
+	Py_XDECREF(task);
+	Py_XDECREF(name);
+	PyErr_Clear();
+	PyErr_Restore(type, error, trace);
+	return lane;
+}

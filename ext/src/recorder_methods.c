@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The recorder as Python sees it: functions of vizbpf._native whose callers are in tracer.py. */
+#include "emit.h"
+#include "recorder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	TEXTS_MAX = 256 << 20,	/* bytes of arguments and other events */
+};
+
+static PyObject *or_null(PyObject *object)
+{
+	return object == Py_None ? NULL : object;
+}
+
+static void set_object(PyObject **slot, PyObject *object)
+{
+	PyObject *old = *slot;
+
+	Py_XINCREF(object);
+	*slot = object;
+	Py_XDECREF(old);
+}
+
+static int find_types(void)
+{
+	PyObject *types = PyImport_ImportModule("types"), *threading;
+
+	if (types && !viz_recorder.function_type) {
+		viz_recorder.function_type = PyObject_GetAttrString(types, "FunctionType");
+		viz_recorder.method_type = PyObject_GetAttrString(types, "MethodType");
+	}
+	Py_XDECREF(types);
+	threading = PyImport_ImportModule("threading");
+	Py_XDECREF(viz_recorder.active_threads);
+	viz_recorder.active_threads =
+		threading ? PyObject_GetAttrString(threading, "_active") : NULL;
+	Py_XDECREF(threading);
+	if (viz_recorder.active_threads && !PyDict_Check(viz_recorder.active_threads))
+		Py_CLEAR(viz_recorder.active_threads);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Several VizTracer objects may exist; the one that starts sets its options. */
+static PyObject *recorder_configure(PyObject *self, PyObject *args)
+{
+	PyObject *include, *exclude, *own_path, *repr;
+	long long entries, min_ns;
+	int with_c, no_frozen, log_args, log_retval, log_async, log_exception;
+	long max_depth;
+
+	if (!PyArg_ParseTuple(args, "LlLppppppOOOO", &entries, &max_depth, &min_ns, &with_c, &no_frozen,
+			      &log_args, &log_retval, &log_async, &log_exception, &include, &exclude,
+			      &own_path, &repr))
+		return NULL;
+	if (viz_recorder.running) {
+		PyErr_SetString(PyExc_RuntimeError, "recording is under way");
+		return NULL;
+	}
+	if (find_types())
+		return NULL;
+	if (!viz_recorder.kept) {
+		viz_clock__init();
+		viz_names__clear();
+	}
+	viz_recorder.module = viz_module__of(self);
+	viz_recorder.max_chunks = (uint32_t)((entries + VIZ_CHUNK_RECORDS - 1) / VIZ_CHUNK_RECORDS);
+	if (!viz_recorder.max_chunks)
+		viz_recorder.max_chunks = 1;
+	viz_recorder.texts_max = TEXTS_MAX;
+	viz_recorder.max_depth = max_depth;
+	viz_recorder.min_ticks = min_ns > 0 ? viz_clock__ticks_of((uint64_t)min_ns) : 0;
+	viz_recorder.with_c = with_c;
+	viz_recorder.no_frozen = no_frozen;
+	viz_recorder.log_args = log_args;
+	viz_recorder.log_retval = log_retval;
+	viz_recorder.log_async = log_async;
+	viz_recorder.log_exception = log_exception;
+	set_object(&viz_recorder.include, or_null(include));
+	set_object(&viz_recorder.exclude, or_null(exclude));
+	set_object(&viz_recorder.own_path, or_null(own_path));
+	set_object(&viz_recorder.repr, or_null(repr));
+	Py_RETURN_NONE;
+}
+
+static void record_custom(const struct viz_emitted *event);
+
+static PyObject *recorder_start(PyObject *self, PyObject *unused)
+{
+	int err;
+
+	(void)unused;
+	if (!viz_recorder.module || viz_recorder.running) {
+		PyErr_SetString(PyExc_RuntimeError, "recording is under way, or was not configured");
+		return NULL;
+	}
+	if (!viz_recorder.first.ns)
+		viz_clock__mark(&viz_recorder.first);
+	viz_recorder.pid = (uint32_t)getpid();
+	viz_recorder.monitoring = viz_python >= 0x030c00;
+	viz_recorder.running = true;
+	err = viz_recorder.monitoring ? viz_monitoring__start(self) : viz_profile__start();
+	if (err) {
+		viz_recorder.running = false;
+		return NULL;
+	}
+	viz_emit_sink = record_custom;
+	Py_RETURN_NONE;
+}
+
+static PyObject *recorder_stop(PyObject *self, PyObject *finish)
+{
+	int err;
+
+	(void)self;
+	if (!viz_recorder.running)
+		Py_RETURN_NONE;
+	viz_emit_sink = NULL;
+	err = viz_recorder.monitoring ? viz_monitoring__stop() : viz_profile__stop();
+	viz_recorder.running = false;
+	viz_edge__close_all(PyObject_IsTrue(finish) == 1);
+	if (err)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *recorder_clear(PyObject *self, PyObject *unused)
+{
+	(void)self, (void)unused;
+	if (viz_recorder.running) {
+		PyErr_SetString(PyExc_RuntimeError, "recording is under way");
+		return NULL;
+	}
+	if (viz_recorder.kept)
+		viz_recorder__clear();
+	memset(&viz_recorder.first, 0, sizeof(viz_recorder.first));
+	Py_RETURN_NONE;
+}
+
+/* +1: the calling thread records nothing until -1. */
+static PyObject *recorder_pause(PyObject *self, PyObject *by)
+{
+	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+
+	(void)self;
+	if (t) {
+		t->busy += (int)PyLong_AsLong(by);
+		if (t->busy < 0)
+			t->busy = 0;
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *recorder_now(PyObject *self, PyObject *unused)
+{
+	(void)self, (void)unused;
+	return PyFloat_FromDouble((double)viz_clock__monotonic() / 1000.0);
+}
+
+/* Members of an event, without pid, tid and ts. @begin: microseconds as recorder_now() gives
+ * them, or None: now. @dur: microseconds or None. */
+static PyObject *recorder_add(PyObject *self, PyObject *const *args, Py_ssize_t nr)
+{
+	struct viz_thread *t;
+	struct viz_clock_scale scale;
+	uint64_t begin = viz_clock__ticks(), end = 0;
+	Py_ssize_t size;
+	const char *members;
+
+	(void)self;
+	if (nr != 3 || !(members = PyUnicode_AsUTF8AndSize(args[0], &size)))
+		return PyErr_Occurred() ? NULL : (PyErr_SetNone(PyExc_TypeError), NULL);
+	if (!viz_recorder.module || !viz_recorder.first.ns)
+		Py_RETURN_NONE;
+	t = viz_thread__current();
+	if (args[1] != Py_None && t) {
+		double us = PyFloat_AsDouble(args[1]);
+
+		viz_clock__scale(&viz_recorder.first, &scale);
+		begin = scale.from.ticks + (uint64_t)(int64_t)((us * 1000.0 - (double)scale.from.ns) /
+							       scale.ns_per_tick);
+		if (args[2] != Py_None)
+			end = begin + (uint64_t)(PyFloat_AsDouble(args[2]) * 1000.0 / scale.ns_per_tick);
+		if (PyErr_Occurred())
+			return NULL;
+	}
+	if (t)
+		viz_edge__event(t, begin, end, members);
+	viz_recorder__settle();
+	Py_RETURN_NONE;
+}
+
+static PyObject *recorder_write(PyObject *self, PyObject *args)
+{
+	struct viz_saved saved = { 0, 0 };
+	const char *process_name;
+	int fd, err;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "is", &fd, &process_name))
+		return NULL;
+	if (viz_recorder.running || !viz_recorder.module) {
+		PyErr_SetString(PyExc_RuntimeError, "recording is under way, or never was");
+		return NULL;
+	}
+	err = viz_save__write(fd, process_name, &saved);
+	if (err) {
+		errno = -err;
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	return Py_BuildValue("KK", (unsigned long long)saved.calls, (unsigned long long)saved.events);
+}
+
+/* [(name, file, line)] of the Python functions that were seen. */
+static PyObject *recorder_functions(PyObject *self, PyObject *unused)
+{
+	PyObject *list = PyList_New(0);
+
+	(void)self, (void)unused;
+	for (uint32_t i = 0; list && i < viz_recorder.nr_funcs; i++) {
+		const struct viz_func *func = &viz_recorder.funcs[i];
+		PyObject *path = func->code ? PyObject_GetAttrString(func->code, "co_filename") : NULL;
+		PyObject *item = path ? Py_BuildValue("sNI", func->name, path, func->line) : NULL;
+
+		if (item && PyList_Append(list, item))
+			Py_CLEAR(list);
+		Py_XDECREF(item);
+		PyErr_Clear();
+	}
+	return list;
+}
+
+/* (calls and events kept, evicted, lost, texts dropped) */
+static PyObject *recorder_counts(PyObject *self, PyObject *unused)
+{
+	unsigned long long kept = 0, evicted = 0, lost = 0;
+
+	(void)self, (void)unused;
+	viz_recorder__settle();
+	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next) {
+		if (t->nr_chunks)
+			for (struct viz_chunk *chunk = t->oldest; chunk; chunk = chunk->next)
+				kept += chunk->nr;
+		evicted += t->evicted;
+		lost += t->lost;
+	}
+	return Py_BuildValue("KKKK", kept, evicted, lost,
+			     (unsigned long long)viz_recorder.texts_dropped);
+}
+
+/* In the child of a fork: the parent's records are the parent's. Of its threads only the
+ * caller lives on. */
+static PyObject *recorder_after_fork(PyObject *self, PyObject *unused)
+{
+	bool running = viz_recorder.running;
+
+	(void)self, (void)unused;
+	if (!viz_recorder.kept)
+		Py_RETURN_NONE;
+	viz_recorder__forget_threads();
+	viz_recorder.pid = (uint32_t)getpid();
+	if (running)
+		viz_clock__mark(&viz_recorder.first);
+	Py_RETURN_NONE;
+}
+
+/* The ignore counter of VizTracer: 0 lets the caller's callees be seen although a hidden
+ * function is on the stack. Returns the old one. */
+static PyObject *recorder_shield(PyObject *self, PyObject *hidden)
+{
+	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+	long old = 0;
+
+	(void)self;
+	if (t) {
+		old = t->top > t->base && t->top[-1].flags & VIZ_FRAME_HIDDEN;
+		if (t->top > t->base && PyObject_IsTrue(hidden) == 1)
+			t->top[-1].flags |= VIZ_FRAME_HIDDEN;
+		else if (t->top > t->base)
+			t->top[-1].flags &= ~(uint32_t)VIZ_FRAME_HIDDEN;
+	}
+	return PyBool_FromLong(old);
+}
+
+/* Custom events while the recorder runs. Slices are kept as pairs of B and E, which viewers
+ * nest as they came. */
+static void record_custom(const struct viz_emitted *event)
+{
+	static const struct {
+		const char *phase, *category;
+	} shapes[] = {
+		[VIZBPF_INSTANT] = { "i", "INSTANT" },	 [VIZBPF_BEGIN] = { "B", "FEE" },
+		[VIZBPF_END] = { "E", "FEE" },		 [VIZBPF_COUNTER] = { "C", NULL },
+		[VIZBPF_ASYNC_BEGIN] = { "b", "async" }, [VIZBPF_ASYNC_END] = { "e", "async" },
+		[VIZBPF_FLOW_START] = { "s", "flow" },	 [VIZBPF_FLOW_STEP] = { "t", "flow" },
+		[VIZBPF_FLOW_END] = { "f", "flow" },	 [VIZBPF_OBJECT_NEW] = { "N", "object" },
+		[VIZBPF_OBJECT_SNAPSHOT] = { "O", "object" },
+		[VIZBPF_OBJECT_DELETE] = { "D", "object" },
+	};
+	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+	struct viz_text text;
+	char data[2600], small[96];
+	const char *category = event->category[0] ? event->category : shapes[event->type].category;
+
+	if (!t || t->busy)
+		return;
+	viz_text__start(&text, NULL, data, sizeof(data));
+	snprintf(small, sizeof(small), "\"ph\":\"%s\"", shapes[event->type].phase);
+	viz_text__puts(&text, small);
+	if (event->type == VIZBPF_INSTANT) {
+		snprintf(small, sizeof(small), ",\"s\":\"%c\"", (char)event->value);
+		viz_text__puts(&text, small);
+	}
+	if (event->type >= VIZBPF_ASYNC_BEGIN) {
+		snprintf(small, sizeof(small), ",\"id\":\"0x%llx\"%s", (unsigned long long)event->id,
+			 event->type == VIZBPF_FLOW_END ? ",\"bp\":\"e\"" : "");
+		viz_text__puts(&text, small);
+	}
+	viz_text__puts(&text, ",\"name\":");
+	viz_text__string(&text, event->name, strlen(event->name));
+	if (category) {
+		viz_text__puts(&text, ",\"cat\":");
+		viz_text__string(&text, category, strlen(category));
+	}
+	if (event->args[0]) {
+		viz_text__puts(&text, ",\"args\":");
+		if (event->type == VIZBPF_OBJECT_SNAPSHOT)
+			viz_text__puts(&text, "{\"snapshot\":");
+		viz_text__puts(&text, event->args);
+		if (event->type == VIZBPF_OBJECT_SNAPSHOT)
+			viz_text__puts(&text, "}");
+	} else if (event->type == VIZBPF_COUNTER) {
+		double number;
+
+		memcpy(&number, &event->value, sizeof(number));
+		snprintf(small, sizeof(small), ",\"args\":{\"value\":%.15g}", number);
+		viz_text__puts(&text, small);
+	}
+	viz_text__end(&text);
+	viz_edge__event(t, viz_clock__ticks(), 0, data);
+}
+
+PyMethodDef viz_recorder_methods[] = {
+	VIZ_METHOD("_configure", recorder_configure, METH_VARARGS, ""),
+	VIZ_METHOD("_start", recorder_start, METH_NOARGS, ""),
+	VIZ_METHOD("_stop", recorder_stop, METH_O, ""),
+	VIZ_METHOD("_clear", recorder_clear, METH_NOARGS, ""),
+	VIZ_METHOD("_pause", recorder_pause, METH_O, ""),
+	VIZ_METHOD("_now", recorder_now, METH_NOARGS, ""),
+	VIZ_METHOD("_add", recorder_add, METH_FASTCALL, ""),
+	VIZ_METHOD("_write", recorder_write, METH_VARARGS, ""),
+	VIZ_METHOD("_functions", recorder_functions, METH_NOARGS, ""),
+	VIZ_METHOD("_counts", recorder_counts, METH_NOARGS, ""),
+	VIZ_METHOD("_after_fork", recorder_after_fork, METH_NOARGS, ""),
+	VIZ_METHOD("_shield", recorder_shield, METH_O, ""),
+	VIZ_METHOD("_thread_hook", viz_profile__thread_hook, METH_FASTCALL, ""),
+	{ NULL, NULL, 0, NULL },
+};
