@@ -255,6 +255,23 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 	return true;
 }
 
+/*
+ * A thread has come to another thread state, perhaps to that of a new sub-interpreter, whose
+ * slot is its own and empty: user space sets it while the interpreter is still importing.
+ */
+static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
+{
+	const struct viz_offsets *off = &hit->build->off;
+	__u64 interp;
+
+	hit->thread->tstate = tstate;
+	if (!(hit->process->flags & VIZ_PROC_GUARD))
+		return;
+	interp = read_user_u64(tstate + off->tstate_interp);
+	if (interp && !read_user_u64(interp + off->interp_eval_frame))
+		tell_guard(hit->process, VIZ_SLOT_EMPTY, hit->tgid, hit->tid, 0, interp, 0);
+}
+
 SEC("uprobe")
 int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 {
@@ -279,7 +296,8 @@ int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 		frame = arg1;
 		if ((int)arg2)
 			flags = VIZ_ENTER_THROW;
-		hit.thread->tstate = arg0;
+		if (hit.thread->tstate != arg0)
+			new_tstate(&hit, arg0);
 	}
 	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
 	code = frame_code(&hit, frame);

@@ -46,7 +46,7 @@ enum viz_record_kind {
 	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
 	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created in tgid */
 	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
-	VIZ_SLOT_TAKEN = 14, /* struct viz_life: somebody else wrote the PEP 523 slot */
+	VIZ_SLOT_EMPTY = 13, /* struct viz_guard: an interpreter without the slot runs in tgid */
 };
 
 /* Head of every record. 16 bytes. */

@@ -146,6 +146,8 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 		return;
 	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {
 		lane = &s->lanes[index];
+		if (!s->trace->tracks[lane->track].name)
+			viz_session__name_thread(s, lane, rec->comm);
 		if (rec->lost_enter)
 			viz_lane__lost(lane->lane, rec->head.ts, rec->lost_enter);
 		viz_lane__close(lane->lane, rec->head.ts);
@@ -191,6 +193,14 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 			     low ? "vizbpf: deep recursion, recording pauses" :
 				   "vizbpf: recording goes on",
 			     args);
+}
+
+static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+
+	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
+		t->engine->tick(s, t);
 }
 
 static void take_module(struct viz_session *s, const struct viz_life *rec)
@@ -241,6 +251,9 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	case VIZ_STACK_LOW:
 	case VIZ_STACK_HIGH:
 		take_guard(s, record, head->kind == VIZ_STACK_LOW);
+		break;
+	case VIZ_SLOT_EMPTY:
+		take_slot_empty(s, record);
 		break;
 	case VIZ_MODULE:
 		take_module(s, record);

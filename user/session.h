@@ -111,6 +111,9 @@ void viz_session__prepare_new(struct viz_session *s, struct viz_target *t);
 /* The process ended, or became another program, at @ts. */
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone);
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid);
+/* Gives the thread's track a name; @name is not trusted. */
+void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
+			      const char *name);
 /* Calls that were lost since the last look: counted, and shown where it happened. */
 void viz_session__losses(struct viz_session *s, struct viz_target *t);
 /* Frees what is kept of targets and lanes. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "session.h"
 #include "target/bystanders.h"
 #include "target/container.h"
@@ -338,13 +339,15 @@ void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, co
 	s->trace->events++;
 }
 
-static void name_thread(struct viz_session *s, struct viz_target *t, struct viz_thread_lane *lane)
+void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
+			      const char *name)
 {
-	char name[64];
+	char clean[256];
 
-	if (viz_thread_name__get(t->pid, lane->tid, name, sizeof(name)))
+	viz_utf8__clean(clean, sizeof(clean), name, strnlen(name, 128));
+	if (s->trace->tracks[lane->track].name && !strcmp(s->trace->tracks[lane->track].name, clean))
 		return;
-	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, name);
+	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, clean);
 	if (s->writer->ops->track && !s->err)
 		s->err = s->writer->ops->track(s->writer, lane->track);
 }
@@ -352,6 +355,7 @@ static void name_thread(struct viz_session *s, struct viz_target *t, struct viz_
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid)
 {
 	struct viz_thread_lane *lane;
+	char name[64];
 	uint32_t index;
 
 	if (viz_hash__get(&s->by_tid, (uint64_t)tid, &index) && s->lanes[index].target == t)
@@ -376,7 +380,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 	s->nr_lanes++;
 	if (t->switches)
 		viz_lane__switches(lane->lane);
-	name_thread(s, t, lane);
+	if (!viz_thread_name__get(t->pid, tid, name, sizeof(name)))
+		viz_session__name_thread(s, lane, name);
 	return lane;
 }
 
