@@ -36,7 +36,7 @@ all: $(BUILD)/vizbpf
 # Parts with build rules of their own add to OBJECTS, GENERATED and LDLIBS.
 GENERATED := $(SKELETON)
 LDLIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm -lpthread
--include $(wildcard user/*/*.mk)
+-include $(wildcard user/*/*.mk tests/*/*.mk ext/*.mk bench/*.mk)
 
 $(BUILD)/vizbpf: $(OBJECTS)
 	$(call say,LINK,$@)
@@ -62,8 +62,39 @@ $(SKELETON): $(BUILD)/vizbpf.bpf.o
 
 -include $(OBJECTS:.o=.d)
 
+# ---- for people ---------------------------------------------------------------------------
+
+# Records a sample program for some seconds, live.
+demo: packages-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo/run $(BUILD)/vizbpf
+
+# Everything that is quick: unit tests, command line, truth, safety.
+test: packages-build packages-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/run
+
+# Debian packages that are missing (needs root).
+packages-%:
+	$(Q)tests/install-packages $*
+
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/vizbpf \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/include
+	$(Q)install -m 755 $(BUILD)/vizbpf $(DESTDIR)$(PREFIX)/bin/vizbpf
+	$(Q)install -m 644 ext/vizbpf/include/vizbpf.h $(DESTDIR)$(PREFIX)/include/vizbpf.h
+	$(Q)for page in $(wildcard docs/man/*.1); do \
+		install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/; done
+	$(Q)if [ -d $(BUILD)/viewer ]; then \
+		cp -r --no-preserve=ownership $(BUILD)/viewer $(DESTDIR)$(PREFIX)/share/vizbpf/; fi
+
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/vizbpf $(DESTDIR)$(PREFIX)/include/vizbpf.h
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/vizbpf
+
 clean:
 	$(Q)rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all clean
+.PHONY: all demo test install uninstall clean

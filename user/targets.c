@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "live_names.h"
 #include "session.h"
 #include "target/bystanders.h"
 #include "target/container.h"
@@ -24,11 +25,9 @@ static const struct viz_engine *const preference[] = { &viz_engine_eval, &viz_en
  * dtrace_function_entry: PyUnicode_AsUTF8 without a check). From 3.11 on eval writes the slot,
  * which usdt does not need where it is complete.
  */
-static bool before(const struct viz_interpreter *interp, const struct viz_engine *a)
+static const struct viz_engine *first_choice(const struct viz_interpreter *interp)
 {
-	bool inlines = interp->build->info.flags & VIZ_BUILD_INLINES;
-
-	return a == (inlines ? &viz_engine_usdt : &viz_engine_eval);
+	return interp->build->info.flags & VIZ_BUILD_INLINES ? &viz_engine_usdt : &viz_engine_eval;
 }
 
 const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
@@ -49,12 +48,13 @@ const struct viz_engine *viz_session__choose(const struct viz_interpreter *inter
 	}
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < n; i++) {
-			if (before(interp, preference[i]) != (pass == 0))
+			if ((preference[i] == first_choice(interp)) != (pass == 0))
 				continue;
 			if (preference[i]->can(NULL, interp, reason[pass], sizeof(reason[0])))
 				continue;
 			if (pass)
-				viz_why(why, why_size, 0, "%s", reason[0]);
+				viz_why(why, why_size, 0, "not %s: %s", first_choice(interp)->name,
+					reason[0]);
 			else
 				viz_why(why, why_size, 0, preference[i] == &viz_engine_usdt ?
 					"its own probes are complete" :
@@ -425,6 +425,7 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 {
 	if (t->state == VIZ_TARGET_ENDED)
 		return;
+	viz_live_names__last(s->names, s, t);
 	if (t->state == VIZ_TARGET_ACTIVE) {
 		viz_session__losses(s, t);
 		if (t->engine->drain)
