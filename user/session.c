@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "live_names.h"
 #include "output/file.h"
 #include "summary.h"
 #include "target/mmap_watch.h"
@@ -59,6 +60,7 @@ static void tick(struct viz_session *s)
 		if (t->state != VIZ_TARGET_ACTIVE)
 			continue;
 		viz_session__losses(s, t);
+		viz_live_names__tick(s->names, s, t);
 		if (t->engine->tick)
 			t->engine->tick(s, t);
 	}
@@ -163,6 +165,7 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 		return -EPERM;
 	}
 	s->builds = viz_builds__new();
+	s->names = viz_live_names__new();
 	s->probes = viz_probes__load(opt->ring_size, viz_records__handle, s, why, sizeof(why));
 	if (!s->builds || !s->probes) {
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
@@ -366,6 +369,7 @@ cleanup:
 	viz_timeline__free(s->timeline);
 	viz_writer__free(s->writer);
 	viz_trace__free(s->trace);
+	viz_live_names__free(s->names);
 	viz_builds__free(s->builds);
 	viz_session__free_targets(s);
 	viz_mmap_watch__free(s->watch);

@@ -64,6 +64,8 @@ struct viz_thread_lane {
 	bool ended;
 };
 
+struct viz_live_names;
+
 struct viz_session {
 	struct viz_options *opt;
 	struct viz_trace *trace;
@@ -74,6 +76,7 @@ struct viz_session {
 	struct viz_builds *builds;
 	struct viz_probes *probes;
 	struct viz_mmap_watch *watch;
+	struct viz_live_names *names;
 	struct viz_target *targets;
 	struct viz_hash by_pid;		/* pid -> index into by_index */
 	struct viz_target **by_index;

@@ -17,7 +17,7 @@ struct viz_procfs_status {
 	pid_t parent;
 	pid_t ns_pid;		/* in its innermost pid namespace; the same as outside: none */
 	uid_t uid;		/* effective */
-	bool kernel;		/* a kernel thread */
+	bool kernel;		/* a kernel thread, or a process that has just given up its memory */
 };
 
 /* Reads at most @size - 1 bytes of /proc/@pid/@name (pid 0: of this process) and ends them with

@@ -101,21 +101,30 @@ static int find_modules(struct viz_python_names *names, struct viz_objects *o,
 	return viz_remote__read_u64(o->fd, state + names->offsets[i], modules);
 }
 
-/* An attribute of an imported module. */
+/* An attribute of an imported module, whose dictionary is remembered in @known: a module is
+ * hardly ever replaced, and one that was leads to values of other types. */
 static int module_attribute(struct viz_python_names *names, struct viz_objects *o,
 			    const struct viz_interpreter *interp, const char *module,
-			    const char *name, uint64_t *value)
+			    uint64_t *known, const char *name, uint64_t *value)
 {
-	uint64_t modules, object, dict;
-	int err = find_modules(names, o, interp, &modules);
+	uint64_t modules, object;
+	int err;
 
+	if (*known && !viz_object__item(o, *known, name, value))
+		return 0;
+	*known = 0;
+	err = find_modules(names, o, interp, &modules);
 	if (!err)
 		err = viz_object__item(o, modules, module, &object);
 	if (!err && !viz_object__is(o, object, "module"))
 		err = -EBADMSG;
 	if (!err)
-		err = viz_remote__read_u64(o->fd, object + MODULE_DICT, &dict);
-	return err ? err : viz_object__item(o, dict, name, value);
+		err = viz_remote__read_u64(o->fd, object + MODULE_DICT, known);
+	if (!err)
+		err = viz_object__item(o, *known, name, value);
+	if (err)
+		*known = 0;
+	return err;
 }
 
 /* One line, whatever was put into it. */
@@ -175,8 +184,9 @@ static int add_thread(struct viz_objects *o, uint64_t key, uint64_t value, void 
 	return 0;
 }
 
-int viz_python_names__threads(struct viz_python_names *names, const struct viz_interpreter *interp,
-			      struct viz_python_thread *out, int max)
+int viz_python_names__threads(struct viz_python_names *names, struct viz_python_place *place,
+			      const struct viz_interpreter *interp, struct viz_python_thread *out,
+			      int max)
 {
 	struct threads t = {.interp = interp, .out = out, .max = max};
 	struct viz_objects o;
@@ -185,7 +195,8 @@ int viz_python_names__threads(struct viz_python_names *names, const struct viz_i
 
 	if (err)
 		return err;
-	err = module_attribute(names, &o, interp, "threading", "_active", &active);
+	err = module_attribute(names, &o, interp, "threading", &place->threading, "_active",
+			       &active);
 	if (err)
 		goto cleanup;
 	t.tasks = calloc(TASKS_MAX, sizeof(*t.tasks));
@@ -201,8 +212,8 @@ cleanup:
 	return err == -ENOENT ? 0 : err < 0 ? err : 0;
 }
 
-int viz_python_names__process(struct viz_python_names *names, const struct viz_interpreter *interp,
-			      char *buf, size_t size)
+int viz_python_names__process(struct viz_python_names *names, struct viz_python_place *place,
+			      const struct viz_interpreter *interp, char *buf, size_t size)
 {
 	struct viz_objects o;
 	uint64_t process, name;
@@ -211,8 +222,8 @@ int viz_python_names__process(struct viz_python_names *names, const struct viz_i
 	buf[0] = '\0';
 	if (err)
 		return err;
-	err = module_attribute(names, &o, interp, "multiprocessing.process", "_current_process",
-			       &process);
+	err = module_attribute(names, &o, interp, "multiprocessing.process", &place->process,
+			       "_current_process", &process);
 	if (!err)
 		err = viz_object__attribute(&o, process, "_name", &name);
 	if (!err)

@@ -17,18 +17,23 @@ struct viz_python_thread {
 /* Remembers for each build where things are. */
 struct viz_python_names;
 
+/* Where they are in one process; all zero at first, and again after an exec. */
+struct viz_python_place {
+	uint64_t threading, process;	/* dictionaries of the modules */
+};
+
 struct viz_python_names *viz_python_names__new(void);
 void viz_python_names__free(struct viz_python_names *names);
 
 /* The threads that threading knows, at most @max. Returns their number (0: the module is not
  * imported) or a negative errno. */
-int viz_python_names__threads(struct viz_python_names *names,
+int viz_python_names__threads(struct viz_python_names *names, struct viz_python_place *place,
 			      const struct viz_interpreter *interp, struct viz_python_thread *out,
 			      int max);
 
 /* "SpawnPoolWorker-3": 0, -ENOENT where it is not a child of multiprocessing, or a negative
  * errno. */
-int viz_python_names__process(struct viz_python_names *names,
+int viz_python_names__process(struct viz_python_names *names, struct viz_python_place *place,
 			      const struct viz_interpreter *interp, char *buf, size_t size);
 
 #endif
