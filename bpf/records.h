@@ -47,6 +47,7 @@ enum viz_record_kind {
 	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created in tgid */
 	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
 	VIZ_SLOT_EMPTY = 13, /* struct viz_guard: an interpreter without the slot runs in tgid */
+	VIZ_MAPPED = 20,    /* struct viz_mapped: tgid mapped an executable file */
 };
 
 /* Head of every record. 16 bytes. */
@@ -157,6 +158,14 @@ struct viz_custom {
 	VIZ_U32 tgid;
 	VIZ_U32 size;		/* bytes of data in use */
 	char data[VIZ_PAYLOAD_MAX];
+};
+
+/* A recorded process mapped an executable file: a library, or a Python extension. */
+struct viz_mapped {
+	struct viz_head head;
+	VIZ_U64 start;		/* of the mapping, as it was then */
+	VIZ_U32 tgid;
+	VIZ_U32 unused;
 };
 
 enum viz_custom_type {
