@@ -47,19 +47,6 @@ VIZ_MAP struct viz_builds_map {
 	__type(value, struct viz_build_info);
 } builds SEC(".maps");
 
-/* What is known of a thread. Key: tid. */
-struct viz_thread {
-	__u32 tgid;
-	__u32 skip_sp;	   /* a generator's creation that is under way */
-	__u64 tstate;	   /* its PyThreadState, as last seen */
-	__u64 stack_low;   /* the lowest byte its C stack can use; 0: not known */
-	__u64 stack_high;
-	__u64 lost_enter;
-	__u64 lost_leave;
-	__u32 low;	   /* it came near the end of its C stack */
-	__u32 unused;
-};
-
 VIZ_MAP struct viz_threads {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

@@ -265,6 +265,19 @@ struct viz_process_info {
 	VIZ_U64 lost_other;
 };
 
+/* Value of the map `threads`, key: tid. */
+struct viz_thread {
+	VIZ_U32 tgid;
+	VIZ_U32 skip_sp;	   /* a generator's creation that is under way */
+	VIZ_U64 tstate;	   /* its PyThreadState, as last seen */
+	VIZ_U64 stack_low;   /* the lowest byte its C stack can use; 0: not known */
+	VIZ_U64 stack_high;
+	VIZ_U64 lost_enter;
+	VIZ_U64 lost_leave;
+	VIZ_U32 low;	   /* it came near the end of its C stack */
+	VIZ_U32 unused;
+};
+
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */
 struct viz_guard_state {
 	VIZ_U32 told;		/* VIZ_STACK_LOW was sent */

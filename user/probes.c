@@ -350,6 +350,21 @@ int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
 		       0;
 }
 
+void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
+			       void (*fn)(void *ctx, pid_t tid, uint64_t lost), void *ctx)
+{
+	int fd = bpf_map__fd(probes->skel->maps.threads);
+	uint32_t key, *last = NULL;
+	struct viz_thread thread;
+
+	while (!bpf_map_get_next_key(fd, last, &key)) {
+		if (!bpf_map_lookup_elem(fd, &key, &thread) && thread.tgid == (uint32_t)pid &&
+		    thread.lost_enter)
+			fn(ctx, (pid_t)key, thread.lost_enter);
+		last = &key;
+	}
+}
+
 int viz_probes__guards_fd(const struct viz_probes *probes)
 {
 	return bpf_map__fd(probes->skel->maps.guards);

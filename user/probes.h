@@ -53,6 +53,9 @@ int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
 /* The map `guards`: @cleared, or not: the slot is (not) clear. */
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);
+/* Calls @fn for each thread of @pid that has lost calls: how many, since it was first seen. */
+void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
+			       void (*fn)(void *ctx, pid_t tid, uint64_t lost), void *ctx);
 /* The fd of the map `guards`. */
 int viz_probes__guards_fd(const struct viz_probes *probes);
 /* Tells the programs which processes are wanted beyond those in `processes`. */

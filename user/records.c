@@ -144,12 +144,12 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 
 	if (!t)
 		return;
+	if (t->state == VIZ_TARGET_ACTIVE)
+		viz_session__thread_lost(s, t, (pid_t)rec->head.tid, rec->lost_enter, rec->head.ts);
 	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {
 		lane = &s->lanes[index];
 		if (!s->trace->tracks[lane->track].name)
 			viz_session__name_thread(s, lane, rec->comm);
-		if (rec->lost_enter)
-			viz_lane__lost(lane->lane, rec->head.ts, rec->lost_enter);
 		viz_lane__close(lane->lane, rec->head.ts);
 		lane->ended = true;
 		viz_hash__remove(&s->by_tid, rec->head.tid);

@@ -62,6 +62,7 @@ struct viz_thread_lane {
 	uint32_t track;
 	pid_t tid;
 	bool ended;
+	uint64_t lost;			/* calls, as told so far */
 };
 
 struct viz_live_names;
@@ -119,6 +120,9 @@ void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lan
 			      const char *name);
 /* Calls that were lost since the last look: counted, and shown where it happened. */
 void viz_session__losses(struct viz_session *s, struct viz_target *t);
+/* Thread @tid has lost @lost calls in all. */
+void viz_session__thread_lost(struct viz_session *s, struct viz_target *t, pid_t tid, uint64_t lost,
+			      uint64_t ts);
 /* Frees what is kept of targets and lanes. */
 void viz_session__free_targets(struct viz_session *s);
 /* An instant on a thread's track; @args: a JSON object or NULL. */

@@ -398,11 +398,45 @@ static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts
 	}
 }
 
-/* Losses that came since the last look: counted, and shown where they happened. */
+/* Calls of one thread that found the ring full since the last look. */
+static void lose(struct viz_session *s, struct viz_thread_lane *lane, uint64_t lost, uint64_t ts)
+{
+	uint64_t more = lost - lane->lost;
+	char args[64];
+
+	if (lost <= lane->lost)
+		return;
+	lane->lost = lost;
+	viz_lane__lost(lane->lane, ts, more);
+	snprintf(args, sizeof(args), "{\"calls\":%llu}", (unsigned long long)more);
+	viz_session__instant(s, lane->track, ts, "vizbpf: calls lost", args);
+}
+
+void viz_session__thread_lost(struct viz_session *s, struct viz_target *t, pid_t tid, uint64_t lost,
+			      uint64_t ts)
+{
+	struct viz_thread_lane *lane = lost ? viz_session__lane(s, t, tid) : NULL;
+
+	if (lane)
+		lose(s, lane, lost, ts);
+}
+
+struct thread_losses {
+	struct viz_session *s;
+	struct viz_target *t;
+};
+
+static void on_thread_lost(void *ctx, pid_t tid, uint64_t lost)
+{
+	struct thread_losses *losses = ctx;
+
+	viz_session__thread_lost(losses->s, losses->t, tid, lost, viz_session__now());
+}
+
 void viz_session__losses(struct viz_session *s, struct viz_target *t)
 {
+	struct thread_losses losses = { .s = s, .t = t };
 	struct viz_process_info info;
-	char args[64];
 	uint64_t more;
 
 	if (viz_probes__get_process(s->probes, t->pid, &info) || info.lost_enter <= t->lost)
@@ -412,13 +446,7 @@ void viz_session__losses(struct viz_session *s, struct viz_target *t)
 	s->trace->processes[t->process].lost += more;
 	s->trace->lost += more;
 	s->trace->overflow = true;
-	snprintf(args, sizeof(args), "{\"calls\":%llu}", (unsigned long long)more);
-	for (uint32_t i = 0; i < s->nr_lanes; i++)
-		if (s->lanes[i].target == t && !s->lanes[i].ended) {
-			viz_session__instant(s, s->lanes[i].track, viz_session__now(),
-					     "vizbpf: calls lost", args);
-			break;
-		}
+	viz_probes__thread_losses(s->probes, t->pid, on_thread_lost, &losses);
 }
 
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone)
