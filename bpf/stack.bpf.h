@@ -32,18 +32,71 @@ static long stack_of_vma(struct task_struct *task, struct vm_area_struct *vma, v
 }
 
 /*
- * Fills stack_low and stack_high for the stack that @sp lies in. bpf_find_vma() only tries the
- * lock of the address space: -EBUSY while another thread maps something, then both are 0 and
- * the next call asks again.
+ * glibc's struct pthread, where pthread_self() points to, lies at the upper end of the stack
+ * that it made for a thread, and has in it: stackblock, stackblock_size, guardsize (nptl/descr.h).
+ * Where depends on the version, so it is looked for. Returns the index of the first of them, or
+ * -1: another libc, or the first thread.
  */
-static __always_inline void find_stack(struct viz_thread *thread, __u64 sp)
+static __noinline int find_thread_block(__u64 self, __u64 sp)
+{
+	__u64 word[3]; /* the lowest address, the size, the guard's size */
+	int i;
+
+	for (i = 0; i < 0x900 / 8; i++) {
+		if (bpf_probe_read_user(word, sizeof(word), (void *)(unsigned long)(self + 8 * i)))
+			return -1;
+		if (word[0] && !((word[0] | word[1] | word[2]) & 4095) && word[0] <= sp &&
+		    sp - word[0] < word[1] && self > word[0] && self - word[0] < word[1] &&
+		    word[2] < word[1])
+			return i;
+	}
+	return -1;
+}
+
+/* The first thread's stack, where the kernel does not look mappings up for us. */
+static __always_inline void assume_stack(struct viz_thread *thread, __u64 sp)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 end = BPF_CORE_READ(task, mm, env_end), limit;
+
+	limit = BPF_CORE_READ(task, signal, rlim[RLIMIT_STACK].rlim_cur);
+	if (limit > VIZ_STACK_UNLIMITED)
+		limit = VIZ_STACK_UNLIMITED;
+	if (sp >= end || end - sp > limit) {
+		end = sp + 4096;
+		limit = VIZ_STACK_ASSUMED;
+	}
+	thread->stack_high = end;
+	thread->stack_low = end - limit;
+}
+
+/*
+ * Fills stack_low and stack_high for the stack that @sp lies in. The mapping alone does not
+ * tell: since glibc 2.42 the guard pages of threads are no mappings of their own (MADV_GUARD_INSTALL,
+ * Linux 6.13), and the stacks of several threads are one mapping. bpf_find_vma() only tries the lock of
+ * the address space: -EBUSY while another thread maps something, then both are 0 and the next
+ * call asks again.
+ */
+static __always_inline void find_stack(struct viz_thread *thread,
+				       const struct viz_build_info *build, __u64 sp)
 {
 	struct viz_thread found = {};
+	__u64 self = 0, block;
+	int index = -1;
 
+	if (build->off.tstate_thread_id != VIZ_NONE && thread->tstate)
+		self = read_user_u64(thread->tstate + build->off.tstate_thread_id);
+	if (self)
+		index = find_thread_block(self, sp);
+	if (index >= 0) {
+		block = read_user_u64(self + 8 * index);
+		thread->stack_high = block + read_user_u64(self + 8 * index + 8);
+		thread->stack_low = block + read_user_u64(self + 8 * index + 16);
+		return;
+	}
 	/* kernel 5.17, commit 7c7e3d31e785 */
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma)) {
-		thread->stack_high = sp + 4096;
-		thread->stack_low = sp > VIZ_STACK_ASSUMED ? sp - VIZ_STACK_ASSUMED : 0;
+		assume_stack(thread, sp);
 		return;
 	}
 	bpf_find_vma((struct task_struct *)bpf_get_current_task_btf(), sp, stack_of_vma, &found, 0);
@@ -108,7 +161,7 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 		/* Not where it was: another stack than the thread's own. */
 		if (thread->stack_high)
 			process->flags |= VIZ_PROC_SWITCHES;
-		find_stack(thread, sp);
+		find_stack(thread, build, sp);
 		if (!thread->stack_high)
 			return;
 	}
@@ -122,7 +175,7 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 	}
 	if (build->off.tstate_c_recursion != VIZ_NONE) {
 		left = (__s32)read_user_u32(thread->tstate + build->off.tstate_c_recursion);
-		if (left < VIZ_C_RECURSION_SOFT)
+		if (left < VIZ_C_RECURSION_SOFT(build->version))
 			step_back(process, build, thread, tgid, tid, room,
 				  left < VIZ_C_RECURSION_HARD);
 	}
@@ -144,7 +197,7 @@ static __always_inline void unguard_stack(struct viz_process_info *process,
 		return;
 	if (build->off.tstate_c_recursion != VIZ_NONE &&
 	    (__s32)read_user_u32(thread->tstate + build->off.tstate_c_recursion) <
-		    VIZ_C_RECURSION_SOFT + 200)
+		    VIZ_C_RECURSION_SOFT(build->version) + 200)
 		return;
 	guard = bpf_map_lookup_elem(&guards, &tgid);
 	if (!guard || !guard->cleared)

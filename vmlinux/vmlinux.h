@@ -82,6 +82,10 @@ struct vm_area_struct {
 	unsigned long vm_start, vm_end, vm_flags;
 };
 
+struct mm_struct {
+	unsigned long env_end;
+};
+
 struct kernfs_node {
 	__u64 id;
 };
