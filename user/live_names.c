@@ -132,13 +132,27 @@ static void name_threads(struct viz_live_names *names, struct viz_session *s, st
 	}
 }
 
+/* A spawned one, and one that a fork server started, has no script among its arguments: that of
+ * its nearest ancestor with one is taken. */
+static void take_script(struct viz_session *s, struct viz_target *t, char *own, size_t size)
+{
+	int i;
+
+	for (i = 0; t && i < 8 && strstr(own, "(multiprocessing "); i++) {
+		t = viz_session__target(s, (pid_t)s->trace->processes[t->process].parent);
+		if (t && t->process != UINT32_MAX && s->trace->processes[t->process].name)
+			snprintf(own, size, "%s", s->trace->processes[t->process].name);
+		else
+			t = NULL;
+	}
+}
+
 /* "Process-3 (python3 app.py)": what multiprocessing calls it, and what it is part of. */
 static void name_process(struct viz_live_names *names, struct viz_session *s, struct viz_target *t,
 			 struct entry *e)
 {
 	struct viz_process *p = &s->trace->processes[t->process];
 	char own[VIZ_PROCESS_NAME_MAX], name[96], text[sizeof(own) + sizeof(name) + 8];
-	struct viz_target *parent;
 
 	if (viz_process_name__get(t->pid, own, sizeof(own)))
 		return;
@@ -146,14 +160,7 @@ static void name_process(struct viz_live_names *names, struct viz_session *s, st
 		set_name(s, &p->name, own);
 		return;
 	}
-	/* a spawned one has no script among its arguments */
-	parent = strstr(own, "(multiprocessing ") ? viz_session__target(s, (pid_t)p->parent) : NULL;
-	if (parent && parent->process != UINT32_MAX) {
-		const char *theirs = s->trace->processes[parent->process].name;
-
-		if (theirs)
-			snprintf(own, sizeof(own), "%s", theirs);
-	}
+	take_script(s, t, own, sizeof(own));
 	snprintf(text, sizeof(text), "%s (%s)", name, own);
 	set_name(s, &p->name, text);
 }

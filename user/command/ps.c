@@ -20,6 +20,7 @@
 #include "../target/container.h"
 #include "../target/process_name.h"
 #include "../target/procfs.h"
+#include "../target/python_names.h"
 #include "../target/select.h"
 #include "args.h"
 
@@ -46,7 +47,7 @@ struct row {
 	char build[64];
 	const char *engine; /* NULL: refused */
 	char why[256];
-	char name[VIZ_PROCESS_NAME_MAX];
+	char name[VIZ_PROCESS_NAME_MAX + 80];
 	char cmdline[1024];
 	const struct viz_container *container;
 	int depth;
@@ -56,6 +57,7 @@ struct listing {
 	struct row *rows;
 	size_t nr, room;
 	struct viz_builds *builds;
+	struct viz_python_names *names;
 	struct viz_select select;
 	bool tree, verbose, json;
 	bool named; /* pids were given: say of each why it is not listed */
@@ -92,6 +94,19 @@ static void describe_user(struct row *row)
 		snprintf(row->user, sizeof(row->user), "%u", (unsigned int)row->uid);
 }
 
+/* "Process-3 (python3 app.py)" for a child of multiprocessing. */
+static void describe_name(struct listing *l, const struct viz_interpreter *interp, struct row *row)
+{
+	struct viz_python_place place = {0};
+	char own[VIZ_PROCESS_NAME_MAX], name[64];
+
+	viz_process_name__get(row->pid, own, sizeof(own));
+	if (interp && !viz_python_names__process(l->names, &place, interp, name, sizeof(name)))
+		snprintf(row->name, sizeof(row->name), "%s (%s)", name, own);
+	else
+		snprintf(row->name, sizeof(row->name), "%s", own);
+}
+
 /* 0, or a negative errno with row->why set: not to be listed. */
 static int look_at(struct listing *l, pid_t pid, struct row *row)
 {
@@ -116,7 +131,7 @@ static int look_at(struct listing *l, pid_t pid, struct row *row)
 	row->ns_pid = status.ns_pid;
 	row->uid = status.uid;
 	describe_user(row);
-	viz_process_name__get(pid, row->name, sizeof(row->name));
+	describe_name(l, err ? NULL : &interp, row);
 	viz_process_name__cmdline(pid, row->cmdline, sizeof(row->cmdline));
 	row->container = viz_containers__of(l->select.containers, pid);
 	return 0;
@@ -453,7 +468,8 @@ int viz_command__ps(int argc, char **argv)
 		goto cleanup;
 	}
 	l.builds = viz_builds__new();
-	err = l.builds ? fill(&l) : -ENOMEM;
+	l.names = viz_python_names__new();
+	err = l.builds && l.names ? fill(&l) : -ENOMEM;
 	order = err ? NULL : calloc(l.nr + 1, sizeof(*order));
 	if (!order) {
 		viz_error("cannot list processes: %s", strerror(err ? -err : ENOMEM));
@@ -472,6 +488,7 @@ int viz_command__ps(int argc, char **argv)
 cleanup:
 	free(order);
 	free(l.rows);
+	viz_python_names__free(l.names);
 	viz_builds__free(l.builds);
 	viz_select__free(&l.select);
 	return status;
