@@ -52,8 +52,7 @@ int viz_reader__read(const char *path, struct viz_trace *trace, const struct viz
 			r.input.reason && *r.input.reason ? r.input.reason : strerror(-err));
 		goto cleanup;
 	}
-	err = is_perfetto(&r) ? viz_why(why, why_size, -ENOTSUP, "%s: a protobuf", path)
-			      : viz_reading__json(&r);
+	err = is_perfetto(&r) ? viz_reading__perfetto(&r) : viz_reading__json(&r);
 	if (err == -ENODATA)
 		err = -EBADMSG;
 	/* what came before an error is delivered all the same */

@@ -17,6 +17,9 @@ static const struct {
 	{".json", &viz_writer_chrome, false},
 	{".json.gz", &viz_writer_chrome, true},
 	{".gz", &viz_writer_chrome, true},
+	{".pftrace", &viz_writer_perfetto, false},
+	{".pftrace.gz", &viz_writer_perfetto, true},
+	{".perfetto-trace", &viz_writer_perfetto, false},
 };
 
 /* Standard output, pipes and devices have no suffix to go by. */
