@@ -22,6 +22,8 @@ import threading
 import time
 
 HERE = os.path.abspath(__file__)
+# Where to write what a run calls, with times; asked once, for os.environ is Python code.
+FAKE = os.environ.get("VIZBPF_TRUTH_FAKE")
 
 
 class Recorder:
@@ -159,19 +161,17 @@ def write_fake(recorder, path):
             file.write("\n")
 
 
-def read_line():
+def exchange(text):
+    """Answers, and waits for the next command: one call that has begun when the answer is there."""
+    os.write(1, text.encode("ascii", "backslashreplace") + b"\n")
     # One byte at a time by read(2): sys.stdin would call Python functions of its own.
     data = b""
     while not data.endswith(b"\n"):
         byte = os.read(0, 1)
         if not byte:
-            sys.exit(0)
+            os._exit(0)
         data += byte
     return data.decode().split()
-
-
-def answer(text):
-    os.write(1, text.encode("ascii", "backslashreplace") + b"\n")
 
 
 def execute(directory, programs, words):
@@ -184,11 +184,10 @@ def execute(directory, programs, words):
         record(program, recorder)
         write_truth(recorder, words[2])
     elif command == "run":
-        fake = os.environ.get("VIZBPF_TRUTH_FAKE")
-        if fake:
+        if FAKE:
             recorder = Recorder(time.monotonic)
             record(program, recorder)
-            write_fake(recorder, fake)
+            write_fake(recorder, FAKE)
         else:
             program.run()
     elif command == "warm":
@@ -200,19 +199,19 @@ def main():
     directory = os.path.abspath(sys.argv[1])
     programs = {}
     sys.modules["driver"] = sys.modules["__main__"]
+    sys.path.insert(0, os.path.join(directory, "imported"))
     # Collections at odd moments run callbacks of weak references: not the same on every run.
     gc.disable()
-    answer("ready %d" % os.getpid())
+    answer = "ready %d" % os.getpid()
     while True:
-        words = read_line()
+        words = exchange(answer)
         if words[0] == "quit":
             break
+        answer = "done"
         try:
             execute(directory, programs, words)
         except BaseException as error:
-            answer("failed %s: %s" % (type(error).__name__, str(error).replace("\n", " ")))
-        else:
-            answer("done")
+            answer = "failed %s: %s" % (type(error).__name__, str(error).replace("\n", " "))
     os._exit(0)
 
 

@@ -94,7 +94,8 @@ def workload():
                       object_pairs_hook=hook)[1] == {"a": 1}
     method = operator.methodcaller("__lt__", Ordered(2))
     assert method(Ordered(1))
-    assert any(key(x) == -3 for x in data) and not all(map(key, data))
+    # To the end: see echo() in generators.py for what becomes of a generator that is dropped.
+    assert not any(key(x) == 3 for x in data) and not all(map(key, data))
     assert dict.fromkeys(map(key, data))
     assert eval("pair(1, key(-2))", globals()) == 3
     exec("for i in range(3):\n    key(i)\n", dict(globals()))

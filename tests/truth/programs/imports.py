@@ -2,10 +2,8 @@
 # scope: own
 """Imports of modules and packages, by statement and by name."""
 import importlib
-import os
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "imported"))
 NAMES = ("truth_package.inner", "truth_package", "truth_module")
 
 

@@ -28,8 +28,9 @@ def old_worker(inbox, outbox):
         outbox.put(first)
 
 
-INBOX, OUTBOX = queue.Queue(), queue.Queue()
-for index in range(3):
+# A queue for each, so that each does the same work on every run.
+INBOXES, OUTBOX = [queue.Queue() for _ in range(3)], queue.Queue()
+for index, INBOX in enumerate(INBOXES):
     threading.Thread(target=old_worker, args=(INBOX, OUTBOX), daemon=True,
                      name="old-%d" % index).start()
 
@@ -62,13 +63,9 @@ def bare(done, n):
     done.release()
 
 
-def started_bare(done, n):
-    driver.task(bare, done, n)
-
-
 def workload():
     for first in range(6):
-        INBOX.put(first)
+        INBOXES[first % 3].put(first)
     for _ in range(6):
         OUTBOX.get()
     workers = [Worker(name="worker-%d" % i) for i in range(4)]
@@ -81,6 +78,6 @@ def workload():
     assert len(results) == 120
     done = threading.Semaphore(0)
     for n in range(5):
-        _thread.start_new_thread(started_bare, (done, n))
+        _thread.start_new_thread(driver.task, (bare, done, n))
     for n in range(5):
         done.acquire()
