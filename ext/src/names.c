@@ -238,6 +238,7 @@ static const void *callable_key(PyObject *callable, PyObject **keep)
 
 const struct viz_known *viz_names__callable(PyObject *callable)
 {
+	static const char own[] = "vizbpf.";
 	const struct viz_known *known;
 	PyObject *full = NULL, *keep;
 	const void *key = callable_key(callable, &keep);
@@ -256,7 +257,7 @@ const struct viz_known *viz_names__callable(PyObject *callable)
 		full = keep ? descriptor_name(callable) : c_function_name(callable);
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
 	if (full && make_name(&text, full) && new_func(data, text.len, NULL, 0, &func))
-		known = remember(key, keep, func, VIZ_SHOW);
+		known = remember(key, keep, func, strncmp(data, own, sizeof(own) - 1) ? VIZ_SHOW : VIZ_HIDE);
 	Py_XDECREF(full);
 	PyErr_Clear();
 	return known;

@@ -408,7 +408,7 @@ void viz_edge__c_enter(struct viz_thread *t, PyObject *callable)
 	t->busy++;
 	known = viz_names__callable(callable);
 	t->busy--;
-	if (!known)
+	if (!known || known->verdict != VIZ_SHOW)
 		return;
 	frame = push(t, callable, VIZ_FRAME_C);
 	if (!frame)
@@ -454,6 +454,10 @@ void viz_edge__exception(struct viz_thread *t, PyObject *exception, bool caught)
 
 	if (t->busy || t->top == t->base || is_hidden(t))
 		return;
+	/* It is reported again in every frame that it leaves. */
+	if (!caught && t->raised == exception)
+		return;
+	t->raised = caught ? NULL : exception;
 	t->busy++;
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
 	viz_text__puts(&text, caught ? "\"ph\":\"i\",\"s\":\"t\",\"cat\":\"INSTANT\",\"name\":\"exception "

@@ -61,6 +61,7 @@ struct viz_thread {
 	uint32_t name_tries;	/* look-ups of the name that are left */
 	int busy;		/* our own code runs, or the thread is paused: no records */
 	int hidden_base;	/* as if below a rejected call (VizTracer's ignore counter) */
+	const void *raised;	/* the exception that was shown last: compared, never used */
 	uint64_t calls, evicted, lost;
 	char name[64];		/* "" if unknown */
 };
