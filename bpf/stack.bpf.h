@@ -155,6 +155,7 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 					struct viz_thread *thread, __u32 tgid, __u32 tid, __u64 sp)
 {
 	__u64 size, room;
+	bool soft, hard;
 	__s32 left;
 
 	if (sp < thread->stack_low || sp >= thread->stack_high) {
@@ -169,16 +170,15 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 		return;
 	size = thread->stack_high - thread->stack_low;
 	room = sp - thread->stack_low;
-	if (room < VIZ_STACK_SOFT(size)) {
-		step_back(process, build, thread, tgid, tid, room, room <= VIZ_STACK_HARD(size));
-		return;
-	}
+	soft = room < VIZ_STACK_SOFT(size);
+	hard = room <= VIZ_STACK_HARD(size);
 	if (build->off.tstate_c_recursion != VIZ_NONE) {
 		left = (__s32)read_user_u32(thread->tstate + build->off.tstate_c_recursion);
-		if (left < VIZ_C_RECURSION_SOFT(build->version))
-			step_back(process, build, thread, tgid, tid, room,
-				  left < VIZ_C_RECURSION_HARD);
+		soft |= left < VIZ_C_RECURSION_SOFT(build->version);
+		hard |= left < VIZ_C_RECURSION_HARD;
 	}
+	if (soft)
+		step_back(process, build, thread, tgid, tid, room, hard);
 }
 
 /* Called at each return: has the thread that was low come back up? */
