@@ -16,12 +16,14 @@
 /* What one arriving edge of the exit region counts; halved at each branch. */
 #define EDGE_WEIGHT 4096
 
-static int set_site(const struct viz_elf *elf, const struct viz_insn *in, int32_t sp_delta,
+static int set_site(const struct viz_elf *elf, const struct viz_flow *flow, uint32_t index,
 		    struct viz_site *out)
 {
+	const struct viz_insn *in = &flow->insns[index];
+
 	if (!viz_elf__to_offset(elf, in->addr, &out->offset) || !out->offset)
 		return -EFAULT;
-	out->sp_delta = sp_delta;
+	out->sp_delta = flow->nodes[index].sp_delta;
 	out->emulated = in->emulated;
 	return 0;
 }
@@ -30,8 +32,7 @@ static int set_site(const struct viz_elf *elf, const struct viz_insn *in, int32_
  * Walks on from the first instruction while nothing can have gone another way and the
  * arguments are intact. The first one itself always will do, if at ten times the price.
  */
-static int find_enter(const struct viz_elf *elf, const struct viz_flow *flow, unsigned int args,
-		      struct viz_site *out)
+static int find_enter(const struct viz_flow *flow, unsigned int args, uint32_t *enter)
 {
 	uint32_t i = flow->entry;
 
@@ -43,27 +44,33 @@ static int find_enter(const struct viz_elf *elf, const struct viz_flow *flow, un
 			break;
 		if (!node->sp_known)
 			break;
-		if (in->emulated)
-			return set_site(elf, in, node->sp_delta, out);
+		if (in->emulated) {
+			*enter = i;
+			return 0;
+		}
 		if (in->kind != VIZ_INSN_PLAIN || in->clobbers & args)
 			break;
 		i = node->next;
 	}
 	if (!flow->insns[flow->entry].probeable || flow->nodes[flow->entry].joined)
 		return -ENOTSUP;
-	return set_site(elf, &flow->insns[flow->entry], 0, out);
+	*enter = flow->entry;
+	return 0;
 }
 
 int viz_enter_site__find(const struct viz_elf *elf, uint64_t entry, uint64_t size,
 			 unsigned int args, struct viz_site *out)
 {
 	struct viz_flow flow;
+	uint32_t enter;
 	int err;
 
 	err = viz_flow__build(elf, entry, size, &flow, NULL, 0);
 	if (err)
 		return err;
-	err = find_enter(elf, &flow, args, out);
+	err = find_enter(&flow, args, &enter);
+	if (!err)
+		err = set_site(elf, &flow, enter, out);
 	viz_flow__free(&flow);
 	return err;
 }
@@ -76,6 +83,7 @@ struct region {
 	struct viz_cut_node *nodes;
 	double *weight;
 	size_t nr;
+	uint32_t enter; /* instruction of the entry's probe */
 };
 
 static void region__free(struct region *r)
@@ -237,6 +245,17 @@ static void region__price(struct region *r, double each)
 	}
 }
 
+/* What must come first: the entry's own site, and with @stores the stores in question. */
+static void region__hold(struct region *r, bool stores, int32_t store_disp)
+{
+	for (size_t i = 0; i < r->nr; i++) {
+		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
+
+		r->nodes[i].before = r->insn[i] == r->enter ||
+				     (stores && in->store && in->store_disp == store_disp);
+	}
+}
+
 static size_t region__chosen(const struct region *r)
 {
 	size_t n = 0;
@@ -297,15 +316,10 @@ static int settle(struct region *r, int32_t store_disp)
 
 	if (region__settled(r, store_disp))
 		return 0;
-	for (size_t i = 0; i < r->nr; i++) {
-		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
-
-		r->nodes[i].before = in->store && in->store_disp == store_disp;
-	}
+	region__hold(r, true, store_disp);
 	if (!region__choose(r) && region__cost(r) <= 2 * cost)
 		return 0;
-	for (size_t i = 0; i < r->nr; i++)
-		r->nodes[i].before = false;
+	region__hold(r, false, store_disp);
 	return region__choose(r);
 }
 
@@ -314,21 +328,19 @@ static int collect(const struct viz_elf *elf, const struct region *r, int32_t st
 {
 	out->settled = region__settled(r, store_disp);
 	for (size_t i = 0; i < r->nr; i++) {
-		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
 		int err;
 
 		if (!r->nodes[i].chosen)
 			continue;
-		err = set_site(elf, in, r->flow->nodes[r->insn[i]].sp_delta,
-			       &out->leave[out->nr_leave++]);
+		err = set_site(elf, r->flow, r->insn[i], &out->leave[out->nr_leave++]);
 		if (err)
 			return err;
 	}
 	return out->nr_leave ? 0 : -ENOENT;
 }
 
-static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, int32_t store_disp,
-		       struct viz_eval_sites *out, char *why, size_t why_size)
+static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, uint32_t enter,
+		       int32_t store_disp, struct viz_eval_sites *out, char *why, size_t why_size)
 {
 	struct region r;
 	int err;
@@ -340,15 +352,17 @@ static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, i
 		viz_why(why, why_size, err, "the ways out of the eval function are not clear");
 		goto cleanup;
 	}
+	r.enter = enter;
+	region__hold(&r, false, store_disp);
 	region__weigh(&r);
 	err = region__choose(&r);
 	if (!err)
 		err = settle(&r, store_disp);
+	if (!err)
+		err = collect(elf, &r, store_disp, out);
 	if (err)
 		viz_why(why, why_size, err,
-			"the eval function has more exits than can be probed exactly once");
-	else
-		err = collect(elf, &r, store_disp, out);
+			"the exits of the eval function cannot be probed exactly once each");
 cleanup:
 	region__free(&r);
 	return err;
@@ -358,6 +372,7 @@ int viz_eval_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t siz
 			 int32_t store_disp, struct viz_eval_sites *out, char *why, size_t why_size)
 {
 	struct viz_flow flow;
+	uint32_t enter;
 	int err;
 
 	memset(out, 0, sizeof(*out));
@@ -366,15 +381,13 @@ int viz_eval_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t siz
 		return err;
 	viz_debug(VIZ_LOG_ELF, "eval function: %zu instructions in %u parts, %zu unreached",
 		  flow.nr, flow.nr_parts, flow.unreached);
-	err = find_enter(elf, &flow, VIZ_ARG0 | VIZ_ARG1 | VIZ_ARG2, &out->enter);
+	err = find_enter(&flow, VIZ_ARG0 | VIZ_ARG1 | VIZ_ARG2, &enter);
+	if (!err)
+		err = set_site(elf, &flow, enter, &out->enter);
 	if (err)
 		viz_why(why, why_size, err, "the start of the eval function cannot be probed");
 	else
-		err = find_leaves(elf, &flow, store_disp, out, why, why_size);
-	for (unsigned int i = 0; !err && i < out->nr_leave; i++)
-		if (out->leave[i].offset == out->enter.offset)
-			err = viz_why(why, why_size, -ENOTSUP,
-				      "the eval function has no separate way out");
+		err = find_leaves(elf, &flow, enter, store_disp, out, why, why_size);
 	viz_flow__free(&flow);
 	return err;
 }

@@ -201,7 +201,7 @@ int viz_version__identify(const struct viz_elf *elf, const char *path,
 		if (debug_hex != out->hex)
 			return viz_why(why, why_size, -ENOTSUP,
 				       "Py_Version and the debug offsets name different versions");
-	} else if (out->major == 3 && out->minor >= 13) {
+	} else if (out->major == 3 && out->minor >= 13 && out->minor <= VIZ_PYTHON_MINOR_MAX) {
 		return viz_why(why, why_size, -ENOTSUP, "a Python 3.%u without debug offsets",
 			       out->minor);
 	}

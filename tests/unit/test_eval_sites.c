@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * user/target/eval_sites.c and what it stands on: small functions in this program's own code,
+ * in the shapes that compilers give the eval function, and in shapes that must be refused.
+ * Build: user/target/eval_sites.c user/target/control_flow.c user/target/exit_cut.c
+ *	user/target/code_x86.c user/target/code_access_x86.c user/target/elf_image.c
+ *	user/target/elf_pointers.c user/target/elf_frames.c user/base/log.c
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "target/eval_sites.h"
+
+static int tests, failed;
+static struct viz_elf *elf;
+
+static void check(int ok, const char *what)
+{
+	printf("%sok %d - %s\n", ok ? "" : "not ", ++tests, what);
+	failed += !ok;
+}
+
+#ifdef __x86_64__
+
+#define STORE 0x48
+
+/* A function with a label for each instruction of interest: NAME_in, NAME_out1 ... */
+#define FUNCTION(name, text)                                                                       \
+	asm(".pushsection .text\n.globl " #name "\n.type " #name ",@function\n" #name              \
+	    ":\n.cfi_startproc\n" text "\n.cfi_endproc\n.size " #name ",.-" #name                  \
+	    "\n.popsection\n")
+
+FUNCTION(plain, "plain_in: push %rbx\n mov %rdi,%rbx\n plain_out1: call helper\n pop %rbx\n ret");
+FUNCTION(with_endbr, "endbr64\n with_endbr_in: push %rbp\n mov %rsp,%rbp\n sub $0x40,%rsp\n"
+		     "xor %eax,%eax\n with_endbr_out1: call helper\n leave\n ret");
+FUNCTION(late, "endbr64\n sub $0x28,%rsp\n test %rdi,%rdi\n late_in: je 1f\n mov %rdi,%rax\n"
+	       "late_out1: jmp 2f\n 1: xor %eax,%eax\n late_out2: nop\n 2: add $0x28,%rsp\n ret");
+FUNCTION(spoiled, "spoiled_in: mov %rdi,%rax\n mov $1,%edi\n spoiled_out1: push %rbx\n pop %rbx\n"
+		  "ret");
+/* A loop over a table of handlers, two of which leave by one return. */
+#define LOOP(name)                                                                                 \
+#name "_in: push %rbx\n mov %rdi,%rbx\n 1: movzbl (%rbx),%eax\n add $1,%rbx\n"             \
+	      "lea " #name "_table(%rip),%rcx\n jmp *(%rcx,%rax,8)\n" #name                        \
+	      "_h0: call helper\n jmp 1b\n"
+#define TABLE(name)                                                                                \
+	asm(".pushsection .data.rel.ro,\"aw\"\n.balign 8\n" #name "_table: .quad " #name           \
+	    "_h0, " #name "_h1, " #name "_h2\n.popsection")
+FUNCTION(threaded, LOOP(threaded) "threaded_h1: mov %rbx,0x48(%rdi)\n xor %esi,%esi\n "
+				  "threaded_out1: call helper\n"
+				  "2: mov %rdx,%rax\n pop %rbx\n ret\n"
+				  "threaded_h2: test %rax,%rax\n je 1b\n xor %edx,%edx\n "
+				  "threaded_out2: jmp 2b");
+TABLE(threaded);
+/* A store after the cheap way out: worth a dear one only if it is not much dearer. */
+FUNCTION(unsettled, LOOP(unsettled) "unsettled_h1: unsettled_out1: call helper\n"
+				    "2: mov %rbx,0x48(%rdi)\n pop %rbx\n ret\n"
+				    "unsettled_h2: unsettled_out2: jmp 2b");
+TABLE(unsettled);
+/* A tail call is a return too. */
+FUNCTION(tail, LOOP(tail) "tail_h1: pop %rbx\n tail_out1: jmp helper\n"
+			  "tail_h2: xor %eax,%eax\n pop %rbx\n tail_out2: ret");
+TABLE(tail);
+/* The return may be followed by anything that a table points at. */
+FUNCTION(entered, LOOP(entered) "entered_h1: call helper\n mov %rax,%rdx\n"
+				"entered_h2: mov %rdx,%rax\n pop %rbx\n entered_out1: ret");
+TABLE(entered);
+/* The same with distances, as a switch in position-independent code. */
+FUNCTION(switched, "switched_in: push %rbx\n mov %rdi,%rbx\n"
+		   "1: movzbl (%rbx),%eax\n add $1,%rbx\n lea switched_table(%rip),%rcx\n"
+		   "movslq (%rcx,%rax,4),%rax\n add %rcx,%rax\n jmp *%rax\n"
+		   "switched_h0: add $2,%rbx\n jmp 1b\n"
+		   "switched_h1: mov %rbx,%rax\n pop %rbx\n switched_out1: ret");
+asm(".pushsection .rodata\n.balign 4\nswitched_table: .long switched_h0-switched_table\n"
+    ".long switched_h1-switched_table\n.long 0x7fffffff\n.popsection");
+/* Code after what never returns is not led to; the rest must be certain by itself. */
+FUNCTION(dead, "dead_in: push %rbx\n test %rdi,%rdi\n je 1f\n call helper\n jmp 2f\n"
+	       "mov %rax,%rax\n 1: xor %eax,%eax\n 2: pop %rbx\n dead_out1: ret");
+/* The part of it that a profile calls cold lives elsewhere, and holds the only exit. */
+FUNCTION(split,
+	 "split_in: push %rbx\n mov %rdi,%rbx\n test %rdi,%rdi\n split_out1: jne split_cold\n"
+	 "xor %eax,%eax\n jmp split_cold2");
+asm(".pushsection .text.unlikely,\"ax\"\n.cfi_startproc\n.cfi_def_cfa_offset 16\n"
+    "split_cold: call helper\n split_cold2: pop %rbx\n ret\n.cfi_endproc\n.popsection");
+/* Refused: a return with something left on the stack, and an unknown stack. */
+FUNCTION(leaky, "push %rbx\n ret");
+FUNCTION(aligned, "push %rbp\n and $-32,%rsp\n pop %rbp\n ret");
+FUNCTION(endless, "1: call helper\n jmp 1b");
+FUNCTION(undecodable, "push %rbx\n .byte 0x06\n pop %rbx\n ret");
+FUNCTION(hidden, "push %rbx\n pop %rbx\n ret\n mov %rax,%rax\n ret");
+FUNCTION(helper, "xor %eax,%eax\n ret");
+FUNCTION(next_member, "endbr64\n mov 0x1c60(%rdi),%rax\n ret");
+FUNCTION(slot, "mov 0x590(%rdi),%rax\n test %rax,%rax\n jne 1f\n lea helper(%rip),%rax\n 1: ret");
+FUNCTION(slot_moved, "mov 0x590(%rdi),%rax\n lea helper(%rip),%rdx\n test %rax,%rax\n"
+		     "cmove %rdx,%rax\n ret");
+FUNCTION(thread_local, "mov %fs:-0x18,%rax\n ret");
+FUNCTION(global, "lea helper(%rip),%rax\n mov 0x28(%rax),%rax\n ret");
+FUNCTION(unclear, "mov (%rdi),%rdi\n mov 8(%rdi),%rax\n ret");
+
+static bool at(const char *label, uint64_t offset)
+{
+	struct viz_elf_symbol symbol;
+	uint64_t want;
+
+	return viz_elf__symbol(elf, label, &symbol) &&
+	       viz_elf__to_offset(elf, symbol.value, &want) && want == offset;
+}
+
+static int find(const char *name, struct viz_eval_sites *sites, char why[128])
+{
+	struct viz_elf_symbol symbol = {0};
+
+	why[0] = '\0';
+	if (!viz_elf__symbol(elf, name, &symbol))
+		return -ENOENT;
+	return viz_eval_sites__find(elf, symbol.value, symbol.size, STORE, sites, why, 128);
+}
+
+/* The sites must be exactly NAME_in and NAME_out1 to NAME_out@outs, in any order. */
+static void accepted(const char *name, unsigned int outs, int32_t in_delta, int32_t out_delta,
+		     const char *what)
+{
+	struct viz_eval_sites sites;
+	char label[64], why[128];
+	int err = find(name, &sites, why), ok;
+
+	snprintf(label, sizeof(label), "%s_in", name);
+	ok = !err && at(label, sites.enter.offset) && sites.enter.sp_delta == in_delta &&
+	     sites.nr_leave == outs;
+	for (unsigned int i = 1; ok && i <= outs; i++) {
+		bool there = false;
+
+		snprintf(label, sizeof(label), "%s_out%u", name, i);
+		for (unsigned int k = 0; k < sites.nr_leave; k++)
+			there |= at(label, sites.leave[k].offset) &&
+				 sites.leave[k].sp_delta == out_delta;
+		ok = there;
+	}
+	check(ok, what);
+	if (ok)
+		return;
+	printf("# error %d %s\n", err, why);
+	for (unsigned int i = 0; !err && i < sites.nr_leave; i++)
+		printf("# out at %#lx, %d\n", (unsigned long)sites.leave[i].offset,
+		       sites.leave[i].sp_delta);
+	if (!err)
+		printf("# in at %#lx, %d\n", (unsigned long)sites.enter.offset,
+		       sites.enter.sp_delta);
+}
+
+static void refused(const char *name, const char *what)
+{
+	struct viz_eval_sites sites;
+	char why[128];
+
+	check(find(name, &sites, why) < 0 && *why, what);
+	printf("# %s\n", why);
+}
+
+static void reads(const char *name, enum viz_access_base base, int64_t disp, const char *what)
+{
+	struct viz_elf_symbol symbol = {0};
+	struct viz_access access = {0};
+	int err = -ENOENT;
+
+	if (viz_elf__symbol(elf, name, &symbol))
+		err = viz_insns__accessor(elf, symbol.value, &access);
+	check(!err && access.base == base && access.disp == disp, what);
+}
+
+static void test_sites(void)
+{
+	struct viz_eval_sites sites;
+	char why[128];
+
+	accepted("plain", 1, 0, 8, "push on the way in, call on the way out");
+	accepted("with_endbr", 1, 0, 72, "past endbr64; a frame pointer");
+	accepted("late", 2, 0x28, 0x28, "past endbr64, sub and test to the first jump");
+	accepted("spoiled", 1, 0, 0, "not past an argument's loss");
+	accepted("threaded", 2, 0, 8, "handlers in a table of addresses");
+	accepted("entered", 1, 0, 0, "not before what a table points at");
+	accepted("switched", 1, 0, 0, "handlers in a table of distances");
+	accepted("tail", 2, 0, 0, "a tail call is a way out");
+	accepted("dead", 1, 0, 0, "with code that nothing leads to, only the return itself");
+	accepted("split", 1, 0, 8, "the cold part of a function elsewhere");
+	check(!find("threaded", &sites, why) && sites.settled, "the store is before the ways out");
+	accepted("unsettled", 2, 0, 8, "a store behind the ways out does not make them dear");
+	check(!find("unsettled", &sites, why) && !sites.settled, "but it is told");
+	refused("leaky", "a return with something left on the stack");
+	refused("aligned", "a stack pointer that is not known");
+	refused("endless", "no way out");
+	refused("undecodable", "bytes that are no instruction");
+	refused("hidden", "a return that nothing leads to");
+}
+
+static void test_accessors(void)
+{
+	struct viz_elf_symbol helper;
+	struct viz_access access;
+
+	if (!viz_elf__symbol(elf, "helper", &helper))
+		abort();
+	reads("next_member", VIZ_ACCESS_ARG0, 0x1c60, "a member");
+	reads("slot", VIZ_ACCESS_ARG0, 0x590, "a member with a default, by a jump");
+	reads("slot_moved", VIZ_ACCESS_ARG0, 0x590, "a member with a default, by a move");
+	reads("thread_local", VIZ_ACCESS_TLS, -0x18, "a thread-local variable");
+	reads("global", VIZ_ACCESS_GLOBAL, (int64_t)helper.value + 0x28, "a member of a global");
+	check(viz_elf__symbol(elf, "unclear", &helper) &&
+		      viz_insns__accessor(elf, helper.value, &access) == -ENOENT,
+	      "two loads from an argument are no answer");
+}
+
+/* Every function of this program, of libc and of the loader must be analysed without harm. */
+static void test_others(void)
+{
+	struct viz_eval_sites sites;
+	unsigned int found = 0, no = 0;
+	char why[128];
+
+	for (uint64_t offset = 0x1000; offset < 0x40000; offset++) {
+		struct viz_elf_fragment fragment;
+		uint64_t vaddr;
+
+		if (!viz_elf__to_vaddr(elf, offset, &vaddr) ||
+		    !viz_elf__fragment(elf, vaddr, &fragment) || fragment.start != vaddr)
+			continue;
+		if (viz_eval_sites__find(elf, vaddr, 0, 0, &sites, why, sizeof(why)))
+			no++;
+		else
+			found++;
+		offset += fragment.end - fragment.start - 1;
+	}
+	printf("# %u functions have sites, %u do not\n", found, no);
+	check(found > 20, "functions of this program");
+}
+#endif
+
+int main(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || viz_elf__open(fd, &elf)) {
+		printf("Bail out! this program cannot be read\n");
+		return 1;
+	}
+#ifdef __x86_64__
+	test_sites();
+	test_accessors();
+	test_others();
+#else
+	check(1, "eval sites # SKIP not supported on this architecture yet");
+#endif
+	viz_elf__close(elf);
+	close(fd);
+	printf("1..%d\n", tests);
+	return failed ? 1 : 0;
+}
