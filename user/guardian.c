@@ -377,6 +377,8 @@ int viz_guardian__watch(struct viz_guardian *g, int map_fd)
 {
 	int tries;
 
+	/* From here on something can be stopped: the loop counts, also before its first round. */
+	atomic_fetch_add(&g->journal->beat, 1);
 	atomic_store(&g->journal->watch, map_fd + 1);
 	kick(g);
 	for (tries = 0; tries < 2500; tries++) {
