@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Debian's Chromium under playwright-core, and a directory served on 127.0.0.1.
+// Debian's Chromium under playwright-core.
 import { createRequire } from "node:module";
-import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { join, normalize, extname } from "node:path";
+import { join } from "node:path";
 
-const cache = join(process.env.VIZBPF_CACHE || "/var/cache/vizbpf", "browser");
+export const cache = join(process.env.VIZBPF_CACHE || "/var/cache/vizbpf", "browser");
 
 export async function launch() {
 	const require = createRequire(join(cache, "package.json"));
@@ -35,24 +33,8 @@ export async function newPage(browser, options = {}) {
 	return page;
 }
 
-const types = {
+export const types = {
 	".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm",
 	".json": "application/json", ".woff2": "font/woff2", ".png": "image/png",
 };
 
-// Serves @directory, and @extra: { "/name": path }; returns { url, close }.
-export function serve(directory, extra = {}) {
-	const server = createServer(async (request, response) => {
-		const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-		const file = extra[path] ?? join(directory, path.endsWith("/") ? path + "index.html" : path);
-		try {
-			const data = await readFile(file);
-			response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream" });
-			response.end(data);
-		} catch {
-			response.writeHead(404).end();
-		}
-	});
-	return new Promise(resolve => server.listen(0, "127.0.0.1", () =>
-		resolve({ url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() })));
-}

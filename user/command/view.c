@@ -130,6 +130,12 @@ static void tell_url(const struct view_options *o, const struct viz_viewer *v, u
 			 VIZ_VIEWER_PORT);
 	printf("%s\n", url);
 	fflush(stdout);
+	/* Chromium from 142 on; who said no once is not asked again */
+	if (v->way == VIZ_VIEW_PERFETTO && port == VIZ_VIEWER_PORT)
+		viz_info("If the browser asks whether the page may reach this device, allow it; it "
+			 "reads the trace from here.\nIf it stays empty: "
+			 "http://127.0.0.1:%u/%s/open.html",
+			 port, v->token);
 	viz_info("%s", o->once ? "Serving until the browser has the trace; Ctrl-C ends it."
 			       : "Serving until Ctrl-C.");
 	if (!o->no_browser && viz_browser__open(url, why, sizeof(why)))
