@@ -257,13 +257,14 @@ static struct viz_frame *push(struct viz_thread *t, const void *key, uint32_t fl
 
 static bool is_hidden(const struct viz_thread *t)
 {
-	if (t->busy || t->hidden_base)
+	if (t->busy)
 		return true;
 	if (t->top == t->base)
-		return false;
-	if (t->top[-1].flags & VIZ_FRAME_HIDDEN)
+		return viz_recorder.max_depth == 0;
+	if ((t->top[-1].flags & (VIZ_FRAME_HIDDEN | VIZ_FRAME_SHIELD)) == VIZ_FRAME_HIDDEN)
 		return true;
-	return viz_recorder.max_depth >= 0 && t->top - t->base >= viz_recorder.max_depth;
+	return viz_recorder.max_depth >= 0 &&
+	       t->top - t->base - (long)t->depth_base >= viz_recorder.max_depth;
 }
 
 /* C functions that did not report their end: their caller is back at work. */

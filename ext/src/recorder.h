@@ -39,6 +39,7 @@ struct viz_chunk {
 enum viz_frame_flag {
 	VIZ_FRAME_HIDDEN = 1,	/* rejected, or below a rejected one */
 	VIZ_FRAME_C = 2,
+	VIZ_FRAME_SHIELD = 4,	/* what it calls is shown although it is hidden */
 };
 
 /* An open call. */
@@ -60,7 +61,7 @@ struct viz_thread {
 	uint32_t tid;
 	uint32_t name_tries;	/* look-ups of the name that are left */
 	int busy;		/* our own code runs, or the thread is paused: no records */
-	int hidden_base;	/* as if below a rejected call (VizTracer's ignore counter) */
+	uint32_t depth_base;	/* open calls that do not count against max_depth */
 	const void *raised;	/* the exception that was shown last: compared, never used */
 	uint64_t calls, evicted, lost;
 	char name[64];		/* "" if unknown */

@@ -268,22 +268,36 @@ static PyObject *recorder_after_fork(PyObject *self, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
-/* The ignore counter of VizTracer: 0 lets the caller's callees be seen although a hidden
- * function is on the stack. Returns the old one. */
-static PyObject *recorder_shield(PyObject *self, PyObject *hidden)
+/* What the caller calls is shown although the caller is hidden, and counts as depth 1.
+ * Returns what _unshield() needs to take it back. */
+static PyObject *recorder_shield(PyObject *self, PyObject *unused)
 {
 	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
-	long old = 0;
+	unsigned long before = 0;
+
+	(void)self, (void)unused;
+	if (t && t->top > t->base) {
+		before = (unsigned long)t->depth_base << 1 | !!(t->top[-1].flags & VIZ_FRAME_SHIELD);
+		t->top[-1].flags |= VIZ_FRAME_SHIELD;
+		t->depth_base = (uint32_t)(t->top - t->base);
+	}
+	return PyLong_FromUnsignedLong(before);
+}
+
+static PyObject *recorder_unshield(PyObject *self, PyObject *token)
+{
+	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+	unsigned long before = PyLong_AsUnsignedLong(token);
 
 	(void)self;
-	if (t) {
-		old = t->top > t->base && t->top[-1].flags & VIZ_FRAME_HIDDEN;
-		if (t->top > t->base && PyObject_IsTrue(hidden) == 1)
-			t->top[-1].flags |= VIZ_FRAME_HIDDEN;
-		else if (t->top > t->base)
-			t->top[-1].flags &= ~(uint32_t)VIZ_FRAME_HIDDEN;
+	if (PyErr_Occurred())
+		return NULL;
+	if (t && t->top > t->base) {
+		if (!(before & 1))
+			t->top[-1].flags &= ~(uint32_t)VIZ_FRAME_SHIELD;
+		t->depth_base = (uint32_t)(before >> 1);
 	}
-	return PyBool_FromLong(old);
+	Py_RETURN_NONE;
 }
 
 /* Custom events while the recorder runs. Slices are kept as pairs of B and E, which viewers
@@ -356,7 +370,8 @@ PyMethodDef viz_recorder_methods[] = {
 	VIZ_METHOD("_functions", recorder_functions, METH_NOARGS, ""),
 	VIZ_METHOD("_counts", recorder_counts, METH_NOARGS, ""),
 	VIZ_METHOD("_after_fork", recorder_after_fork, METH_NOARGS, ""),
-	VIZ_METHOD("_shield", recorder_shield, METH_O, ""),
+	VIZ_METHOD("_shield", recorder_shield, METH_NOARGS, ""),
+	VIZ_METHOD("_unshield", recorder_unshield, METH_O, ""),
 	VIZ_METHOD("_thread_hook", viz_profile__thread_hook, METH_FASTCALL, ""),
 	{ NULL, NULL, 0, NULL },
 };

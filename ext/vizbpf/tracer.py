@@ -333,11 +333,11 @@ class VizTracer:
 
     def shield_ignore(self, func, *args, **kwargs):
         """Calls a function that is seen although its caller is not."""
-        hidden = _native._shield(False)
+        before = _native._shield()
         try:
             return func(*args, **kwargs)
         finally:
-            _native._shield(hidden)
+            _native._unshield(before)
 
     def _add(self, event, begin=None, duration=None):
         """Serialised now and bounded: later changes of the objects do not show."""

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program recorded from the inside, its Python children included, and without root.
+
+Every process writes its events into a private folder when it ends; the first one joins them.
+Children are reached through PYTHONPATH: a sitecustomize module in that folder starts their
+recorder and hands over to the sitecustomize they would have had.
+"""
+import atexit
+import io
+import json
+import os
+import runpy
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+import types
+
+from . import _native, files, options as options_module, tracer as tracer_module
+
+ENVIRONMENT = "VIZBPF_LAUNCH"  # JSON: what a child needs to know
+_WAIT_FOR_CHILDREN = 5.0  # seconds, once the program has ended
+
+_SITECUSTOMIZE = """\
+import os, sys
+_here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
+_this = sys.modules.pop("sitecustomize")
+_dont_write_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+sys.path.append(%(package)r)
+try:
+    from vizbpf import launch as _launch
+    _launch.join()
+except Exception as _error:
+    print("vizbpf: a child is not recorded: %%s" %% (_error,), file=sys.stderr)
+finally:
+    sys.path.remove(%(package)r)
+    sys.dont_write_bytecode = _dont_write_bytecode
+try:
+    import sitecustomize
+except ImportError as _error:
+    if _error.name != "sitecustomize":
+        raise
+    sys.modules["sitecustomize"] = _this
+"""
+
+
+class _Launch:
+    """One recorded process of a launch."""
+
+    def __init__(self, folder, arguments, follow, verbose):
+        self.folder = folder
+        self.arguments = arguments
+        self.follow = follow
+        self.verbose = verbose
+        self.pid = os.getpid()
+        self.saved = False
+        self.tracer = tracer_module.VizTracer(verbose=0, **arguments)
+
+    def start(self):
+        self._mark()
+        if not self.tracer.log_sparse:
+            self.tracer.start()
+
+    def _mark(self):
+        """Tells the first process that events are to come."""
+        with open(os.path.join(self.folder, "running-%d" % self.pid), "w"):
+            pass
+
+    def save(self):
+        """This process's part; the first call counts."""
+        if self.saved:
+            return
+        self.saved = True
+        self.tracer.stop("flush_as_finish")
+        stem = os.path.join(self.folder, "part-%d-%s" % (self.pid, os.urandom(4).hex()))
+        with open(stem + ".tmp", "wb") as file:
+            count, overflow = files.write_fragment(file, tracer_module._process_name()) \
+                if self.tracer._owns_record else (0, False)
+        with open(stem + ".info", "w", encoding="utf-8") as file:
+            json.dump({"count": count, "overflow": overflow, "file_info": files.source_info()}, file)
+        os.rename(stem + ".tmp", stem + ".events")
+        self._unmark()
+
+    def _unmark(self):
+        try:
+            os.unlink(os.path.join(self.folder, "running-%d" % self.pid))
+        except OSError:
+            pass
+
+    def after_fork(self):
+        """In the child of a fork."""
+        self.pid = os.getpid()
+        self.saved = False
+        if self.follow:
+            self._mark()
+        else:
+            self.saved = True
+            self.tracer.stop()
+
+
+_launch = None
+_ending = False  # _end() is at work
+_signalled = None  # a signal that came meanwhile
+_first = None  # of the first process: (pid, what combines)
+
+
+def _end():
+    """The end of this process, whichever way it comes."""
+    global _ending
+    if _launch is None or _ending:
+        return
+    _ending = True
+    try:
+        _launch.save()
+        if _first is not None and _first[0] == os.getpid():
+            _first[1]()
+    except Exception:
+        # without the folder the first process has ended: nobody is there to take this part
+        if os.path.isdir(_launch.folder):
+            print("vizbpf: the trace could not be saved:", file=sys.stderr)
+            traceback.print_exc()
+    finally:
+        _ending = False
+    if _signalled is not None:
+        _die(_signalled)
+
+
+def _die(signum):
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+def _on_signal(signum, _frame):
+    """SIGTERM, while the program leaves it to the default."""
+    global _signalled
+    if _ending:  # multiprocessing terminates pool workers that are ending already
+        _signalled = signum
+        return
+    _end()
+    _die(signum)
+
+
+def _before(function):
+    def wrapper(*args, **kwargs):
+        _end()
+        return function(*args, **kwargs)
+    wrapper.__name__ = getattr(function, "__name__", "wrapper")
+    wrapper.__doc__ = function.__doc__
+    return wrapper
+
+
+def _before_exec(function):
+    """An exec ends this program but not the process: what follows is another part."""
+    def wrapper(*args, **kwargs):
+        if _launch is not None:
+            _launch.save()
+        try:
+            return function(*args, **kwargs)
+        finally:  # it failed: there is nothing more to be saved, but the program goes on
+            pass
+    wrapper.__name__ = function.__name__
+    wrapper.__doc__ = function.__doc__
+    return wrapper
+
+
+def _hook_ends():
+    atexit.register(_end)
+    os._exit = _before(os._exit)
+    for name in ("execv", "execve"):
+        setattr(os, name, _before_exec(getattr(os, name)))
+    try:
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _on_signal)
+    except ValueError:  # not the main thread
+        pass
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def _in_child():
+    global _ending, _signalled
+    _ending, _signalled = False, None
+    if _launch is not None:
+        _launch.after_fork()
+
+
+def join():
+    """In a child that was started by a recorded process (called by its sitecustomize)."""
+    global _launch
+    text = os.environ.get(ENVIRONMENT)
+    if not text or _launch is not None:
+        return
+    known = json.loads(text)
+    if not os.path.isdir(known["folder"]):
+        return  # the first process has ended and taken the folder away
+    if _is_helper():
+        return
+    _launch = _Launch(known["folder"], known["arguments"], True, 0)
+    _hook_ends()
+    _launch.start()
+
+
+def _is_helper():
+    """multiprocessing's own process, which ends only after the first one has."""
+    with open("/proc/self/cmdline", "rb") as file:
+        words = file.read()
+    return b"resource_tracker import main" in words or b"semaphore_tracker import main" in words
+
+
+def _prepare_children(folder, arguments):
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="utf-8") as file:
+        file.write(_SITECUSTOMIZE % {"package": package})
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = folder + (os.pathsep + before if before else "")
+    os.environ[ENVIRONMENT] = json.dumps({"folder": folder, "arguments": arguments})
+
+
+def _wait_for_children(folder):
+    """Until every marked process has saved or is gone. Returns the pids that were not waited
+    for."""
+    import time
+
+    limit = time.monotonic() + _WAIT_FOR_CHILDREN
+    while True:
+        running = [int(name[8:]) for name in os.listdir(folder) if name.startswith("running-")]
+        running = [pid for pid in running if os.path.exists("/proc/%d" % pid) and
+                   not _is_zombie(pid)]
+        if not running or time.monotonic() > limit:
+            return running
+        time.sleep(0.02)
+
+
+def _is_zombie(pid):
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except OSError:
+        return True
+
+
+def _combine(folder, path, with_source, verbose):
+    """The parts of all processes into one file."""
+    left = _wait_for_children(folder)
+    total, overflow, first = 0, False, True
+    info = {"files": {}, "functions": {}}
+    file, made = files.temporary_beside(path)
+    with file:
+        file.write(b'{"traceEvents":[\n')
+        for name in sorted(os.listdir(folder)):
+            if not name.endswith(".events"):
+                continue
+            stem = os.path.join(folder, name[:-len(".events")])
+            with open(stem + ".info", encoding="utf-8") as described:
+                part = json.load(described)
+            total += part["count"]
+            overflow |= part["overflow"]
+            for group in info:
+                info[group].update(part["file_info"][group])
+            with open(stem + ".events", "rb") as events:
+                if os.fstat(events.fileno()).st_size:
+                    if not first:
+                        file.write(b",\n")
+                    first = False
+                    shutil.copyfileobj(events, file, 1 << 20)
+        files.finish(file, info if with_source else None, overflow)
+    files.put_in_place(made, path)
+    if verbose:
+        print("vizbpf: %d events in %s%s" % (
+            total, path, " (older ones were dropped: raise --tracer-entries)" if overflow else ""),
+            file=sys.stderr)
+        if left:
+            print("vizbpf: still running, not part of it: %s" % ", ".join(map(str, left)),
+                  file=sys.stderr)
+
+
+def _run(module, command):
+    """The program, as `python` would run it. Returns the exit status."""
+    try:
+        if module is not None:
+            sys.argv = [module] + command
+            sys.path[0] = os.getcwd()
+            _native._shield()
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        elif os.path.isdir(command[0]) or command[0].endswith((".zip", ".pyz")):
+            sys.argv = command
+            _native._shield()
+            runpy.run_path(command[0], run_name="__main__")
+        else:
+            _run_script(command)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _print_error(error)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _run_script(command):
+    path = command[0]
+    with io.open_code(os.path.abspath(path)) as file:
+        code = compile(file.read(), os.path.abspath(path), "exec", dont_inherit=True)
+    main_module = types.ModuleType("__main__")
+    main_module.__file__ = path
+    main_module.__builtins__ = __builtins__
+    sys.modules["__main__"] = main_module
+    sys.argv = command
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    _native._shield()
+    exec(code, main_module.__dict__)
+
+
+def _print_error(error):
+    """The traceback without our own frames."""
+    trace = error.__traceback__
+    ours = os.path.dirname(os.path.abspath(__file__))
+    while trace and (os.path.dirname(os.path.abspath(trace.tb_frame.f_code.co_filename)) == ours or
+                     trace.tb_frame.f_code.co_filename.startswith("<frozen runpy")):
+        trace = trace.tb_next
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
+
+
+def main(arguments):
+    global _launch, _first
+    options = options_module.parse(arguments)
+    path = options_module.output_path(options, os.getpid())
+    if options.module is None and not os.path.exists(options.command[0]):
+        print("vizbpf: there is no file %s" % options.command[0], file=sys.stderr)
+        return 2
+    folder = tempfile.mkdtemp(prefix="vizbpf-")
+    taken = options_module.tracer_arguments(options)
+    follow = not options.ignore_multiprocess
+    if follow:
+        _prepare_children(folder, taken)
+
+    def combine():
+        try:
+            _combine(folder, path, not options.no_file_info, not options.quiet)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if options.open:
+            program = shutil.which("vizbpf")
+            if program:
+                os.spawnv(os.P_NOWAIT, program, [program, "view", path])
+
+    _first = (os.getpid(), combine)
+    _launch = _Launch(folder, taken, follow, not options.quiet)
+    _hook_ends()
+    if not options.quiet:
+        print("vizbpf: recording from inside the process (root would add: processes that run "
+              "already, other users', the kernel's view, traces that survive SIGKILL)",
+              file=sys.stderr)
+    # The user's program must not find the name of our package in its way.
+    sys.modules.pop("vizbpf.__main__", None)
+    _launch.start()
+    return _run(options.module, options.command)
