@@ -72,7 +72,11 @@ const within = (promise, ms, what) => Promise.race([promise,
 
 // ui.perfetto.dev as the browser sees it: the origin is the real one, the files come from here.
 async function perfettoPage() {
-	const page = await newPage(browser, { serviceWorkers: "block" });
+	const page = await newPage(browser);
+	await page.context().addInitScript(() => {
+		delete Navigator.prototype.serviceWorker;	// it would fetch past route()
+		localStorage.setItem("cookieAck", "true");
+	});
 	// from version 142 on Chromium asks the user before a site may reach this machine
 	await page.context().grantPermissions(["local-network-access"], { origin: "https://ui.perfetto.dev" })
 		.catch(() => {});
@@ -120,6 +124,7 @@ async function perfettoReads(suffix, shot) {
 		assert.equal(got.depth, 3, "nesting");
 		assert.equal(got.errors, 0, "the trace processor has nothing to complain about");
 		assert.ok(got.threads.split("|").includes("worker-1"), "thread names");
+		await page.evaluate(() => globalThis.app.trace.currentWorkspace?.flatTracks?.forEach(t => t.expand()));
 		await page.waitForTimeout(1500);
 		await page.screenshot({ path: join(shots, shot) });
 		assert.equal(await within(server.exit, 20000, "--once"), 0, "--once ends by itself");
