@@ -13,7 +13,7 @@ static const struct {
 	{ "view", viz_command__view },
 	{ "stats", viz_command__stats },     { "tree", viz_command__tree },
 	{ "diff", viz_command__diff },	     { "convert", viz_command__convert },
-	{ "combine", viz_command__combine },
+	{ "combine", viz_command__combine }, { "top", viz_command__top },
 };
 
 int main(int argc, char **argv)

@@ -12,6 +12,10 @@
 #include "target/select.h"
 #include "trace/filter.h"
 
+struct viz_output;
+struct viz_trace;
+struct viz_writer;
+
 struct viz_options {
 	struct viz_select select;
 	struct viz_launch launch;
@@ -33,6 +37,8 @@ struct viz_options {
 	char **triggers;
 	char **threads;			/* --threads: names or tids */
 	char *path;			/* output with directory and suffixes applied; owned */
+	/* makes the writer, @out is taken over; NULL: by the suffix of path */
+	struct viz_writer *(*make_writer)(struct viz_trace *trace, struct viz_output *out);
 	char *command_line;		/* owned */
 };
 

@@ -156,7 +156,7 @@ static void draw_heading(struct viz_top *top, FILE *out, bool terminal, uint64_t
 	fprintf(out, "%s calls/s, %s in all",
 		viz_text__count(rate, sizeof(rate), ns ? (uint64_t)((double)calls * 1e9 / (double)ns) : 0),
 		viz_text__count(all, sizeof(all), top->profile->calls));
-	if (top->begun)
+	if (now > top->begun)
 		fprintf(out, " in %s", viz_text__duration(text, sizeof(text), now - top->begun));
 	if (lost)
 		fprintf(out, ", %s lost", viz_text__count(text, sizeof(text), lost));
@@ -233,5 +233,6 @@ void viz_top__leave(struct viz_top *top, FILE *out)
 	if (top && top->drawn && isatty(fileno(out))) {
 		fputs("\033[?25h\033[?1049l", out);
 		fflush(out);
+		top->drawn = false;
 	}
 }
