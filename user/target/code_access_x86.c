@@ -187,8 +187,11 @@ int viz_insns__accessor(const struct viz_elf *elf, uint64_t vaddr, struct viz_ac
 
 	if (viz_elf__machine(elf) != EM_X86_64)
 		return -ENOTSUP;
+	/* It may be the last function of the segment. */
 	bytes = viz_elf__is_code(elf, vaddr) ? viz_elf__at(elf, vaddr, size) : NULL;
-	if (!bytes)
+	while (!bytes && size > 1)
+		bytes = viz_elf__at(elf, vaddr, --size);
+	if (!bytes || !viz_elf__is_code(elf, vaddr))
 		return -ENOENT;
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
 		return -ENOMEM;
