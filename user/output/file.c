@@ -10,6 +10,7 @@
 #include "../base/log.h"
 #include "create.h"
 #include "gzip.h"
+#include "scratch.h"
 
 #define BUFFER_SIZE (256 * 1024)
 
@@ -141,6 +142,19 @@ static int spill(struct viz_output *out, bool whole)
 	return 0;
 }
 
+static int make_buffer(struct viz_output *out, bool gzip)
+{
+	if (gzip) {
+		out->gzip = viz_gzip__new(BUFFER_SIZE, put_compressed, out);
+		if (!out->gzip)
+			return -errno;
+		out->buffer = viz_gzip__buffer(out->gzip);
+		return 0;
+	}
+	out->buffer = malloc(BUFFER_SIZE);
+	return out->buffer ? 0 : -ENOMEM;
+}
+
 struct viz_output *viz_output__open(const char *path, bool gzip, char *why, size_t why_size)
 {
 	struct viz_output *out = calloc(1, sizeof(*out));
@@ -153,15 +167,7 @@ struct viz_output *viz_output__open(const char *path, bool gzip, char *why, size
 	err = viz_place__open(&out->place, path, why, why_size);
 	if (err)
 		goto cleanup;
-	if (gzip) {
-		out->gzip = viz_gzip__new(BUFFER_SIZE, put_compressed, out);
-		err = out->gzip ? 0 : -errno;
-		if (!err)
-			out->buffer = viz_gzip__buffer(out->gzip);
-	} else {
-		out->buffer = malloc(BUFFER_SIZE);
-		err = out->buffer ? 0 : -ENOMEM;
-	}
+	err = make_buffer(out, gzip);
 	if (err)
 		viz_why(why, why_size, err, "cannot write %s: %s", path, strerror(-err));
 cleanup:
@@ -171,6 +177,45 @@ cleanup:
 		return NULL;
 	}
 	return out;
+}
+
+struct viz_output *viz_output__scratch(bool gzip)
+{
+	struct viz_output *out = calloc(1, sizeof(*out));
+	int err;
+
+	if (!out)
+		return NULL;
+	out->place.dir = -1;
+	out->place.fd = viz_scratch__open();
+	err = out->place.fd < 0 ? out->place.fd : make_buffer(out, gzip);
+	if (err) {
+		viz_output__free(out);
+		errno = -err;
+		return NULL;
+	}
+	return out;
+}
+
+int viz_output__copy(struct viz_output *out, int (*fn)(void *ctx, const void *data, size_t size),
+		     void *ctx)
+{
+	char data[16384];
+	off_t at = 0;
+	ssize_t n;
+	int err;
+
+	for (;;) {
+		n = pread(out->place.fd, data, sizeof(data), at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : 0;
+		err = fn(ctx, data, (size_t)n);
+		if (err)
+			return err;
+		at += n;
+	}
 }
 
 int viz_output__write(struct viz_output *out, const void *data, size_t size)

@@ -36,6 +36,12 @@ int viz_output__error(const struct viz_output *out);	/* 0 or -errno */
 uint64_t viz_output__size(const struct viz_output *out);	/* bytes in the file so far */
 /* Completes: flushes, renames into place. Returns 0 or -errno. */
 int viz_output__close(struct viz_output *out);
+/* An output into a file without a name, for viz_output__copy(). NULL with errno set. */
+struct viz_output *viz_output__scratch(bool gzip);
+/* Hands all bytes of such a file, after viz_output__close(), to @fn. 0, -errno or what @fn
+ * returned. */
+int viz_output__copy(struct viz_output *out, int (*fn)(void *ctx, const void *data, size_t size),
+		     void *ctx);
 /* Drops the temporary file, if viz_output__close() did not succeed; frees. NULL is fine. */
 void viz_output__free(struct viz_output *out);
 

@@ -20,6 +20,11 @@ static const struct {
 	{".pftrace", &viz_writer_perfetto, false},
 	{".pftrace.gz", &viz_writer_perfetto, true},
 	{".perfetto-trace", &viz_writer_perfetto, false},
+	{".speedscope.json", &viz_writer_speedscope, false},
+	{".speedscope.json.gz", &viz_writer_speedscope, true},
+	{".folded", &viz_writer_folded, false},
+	{".svg", &viz_writer_svg, false},
+	{".html", &viz_writer_html, false},
 };
 
 /* Standard output, pipes and devices have no suffix to go by. */
