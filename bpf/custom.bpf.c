@@ -131,41 +131,4 @@ int BPF_KPROBE(on_custom, __u64 type_and_size, const char *name, const char *cat
 	return send_large(process, ring, type, &from, id, value);
 }
 
-/*
- * A library appears in a recorded process: it may carry the probe. uprobe_mmap() is called for
- * every new mapping once it is in place (kernel/events/uprobes.c, since 3.5). Loaded only
- * where the kernel's BTF has the function; without it, what is mapped later is not seen.
- */
-#define VM_EXEC 4 /* include/linux/mm.h */
-
-struct vm_area_struct___file {
-	void *vm_file;
-	unsigned long vm_start, vm_flags;
-} __attribute__((preserve_access_index));
-
-SEC("?fentry/uprobe_mmap")
-int BPF_PROG(file_mapped, struct vm_area_struct___file *vma)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32;
-	struct viz_process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-	struct viz_mapped *rec;
-	void *ring;
-
-	if (!process || !(process->flags & VIZ_PROC_ACTIVE))
-		return 0;
-	if (!(vma->vm_flags & VM_EXEC) || !vma->vm_file)
-		return 0;
-	ring = ring_of(process);
-	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
-	if (!rec)
-		return 0;
-	fill_head(&rec->head, (__u32)id, VIZ_MAPPED, 0);
-	rec->start = vma->vm_start;
-	rec->tgid = tgid;
-	rec->unused = 0;
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
-	return 0;
-}
-
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -46,8 +46,8 @@ enum viz_record_kind {
 	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
 	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created in tgid */
 	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
+	VIZ_CALL = 14,	    /* struct viz_whole: a call that was held back until its end */
 	VIZ_SLOT_EMPTY = 13, /* struct viz_guard: an interpreter without the slot runs in tgid */
-	VIZ_MAPPED = 20,    /* struct viz_mapped: tgid mapped an executable file */
 };
 
 /* Head of every record. 16 bytes. */
@@ -90,6 +90,17 @@ enum viz_leave_flag {
 	VIZ_LEAVE_RAISED = 1,	/* an exception is set */
 	VIZ_LEAVE_FRAME = 2,	/* frame is valid: it is the frame that ends */
 	VIZ_LEAVE_CALLER = 4,	/* caller is valid: the frame that is current afterwards */
+};
+
+/* A whole call: begin and end in one record, under --min-duration. 48 bytes. */
+struct viz_whole {
+	struct viz_head head;	/* ts: its end; flags: enum viz_leave_flag */
+	VIZ_U64 begin;
+	VIZ_U64 code;
+	VIZ_U32 tgid;
+	VIZ_U32 sp;
+	VIZ_U32 frame;
+	VIZ_U32 caller;
 };
 
 /* 32 bytes. */
@@ -158,14 +169,6 @@ struct viz_custom {
 	VIZ_U32 tgid;
 	VIZ_U32 size;		/* bytes of data in use */
 	char data[VIZ_PAYLOAD_MAX];
-};
-
-/* A recorded process mapped an executable file: a library, or a Python extension. */
-struct viz_mapped {
-	struct viz_head head;
-	VIZ_U64 start;		/* of the mapping, as it was then */
-	VIZ_U32 tgid;
-	VIZ_U32 unused;
 };
 
 enum viz_custom_type {
@@ -265,6 +268,50 @@ struct viz_process_info {
 	VIZ_U64 lost_other;
 };
 
+/* What the programs leave out. All 0: nothing. */
+enum viz_filter_flag {
+	VIZ_FILTER_ON = 1,	/* look at the rest */
+	VIZ_FILTER_CODES = 2,	/* ask `verdicts` about code objects */
+};
+
+struct viz_filter_config {
+	VIZ_U32 flags;		/* enum viz_filter_flag */
+	VIZ_U32 max_depth;	/* 0: no limit */
+	VIZ_U64 min_duration;	/* ns; 0: no limit */
+};
+
+/* As enum viz_verdict of user/trace/filter.h. */
+enum viz_verdict_code { VIZ_CODE_UNKNOWN = 0, VIZ_CODE_RECORD = 1, VIZ_CODE_DROP_TREE = 2,
+			VIZ_CODE_DROP_SELF = 3 };
+
+/* Key of the map `verdicts`. */
+struct viz_verdict_key {
+	VIZ_U64 code;
+	VIZ_U64 announced;	/* head.ts of its VIZ_CODE: the next object there is another one */
+	VIZ_U32 tgid;
+	VIZ_U32 unused;
+};
+
+/* Value of the map `held`, key: tid. */
+enum { VIZ_HELD_MAX = 64 };
+
+struct viz_held_call {
+	VIZ_U64 ts;
+	VIZ_U64 code;
+	VIZ_U32 sp;
+	VIZ_U32 frame;
+	VIZ_U32 caller;
+	VIZ_U32 rejected;
+};
+
+struct viz_held {
+	VIZ_U32 nr;
+	VIZ_U32 depth;		/* calls that were sent and are open */
+	VIZ_U32 drop_sp;	/* nothing below this is sent; 0: no such call is open */
+	VIZ_U32 tgid;
+	struct viz_held_call calls[VIZ_HELD_MAX];
+};
+
 /* Value of the map `threads`, key: tid. */
 struct viz_thread {
 	VIZ_U32 tgid;
@@ -290,6 +337,7 @@ struct viz_guard_state {
 _Static_assert(sizeof(struct viz_head) == 16, "record layout");
 _Static_assert(sizeof(struct viz_enter) == 40, "record layout");
 _Static_assert(sizeof(struct viz_leave) == 32, "record layout");
+_Static_assert(sizeof(struct viz_whole) == 48, "record layout");
 _Static_assert(sizeof(struct viz_code) == 16 + 8 + 5 * 4 + 4 + 4 + 256 + 512 + 4, "record layout");
 #endif
 

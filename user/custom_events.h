@@ -19,7 +19,7 @@ void viz_custom_events__free(struct viz_custom_events *events);
 
 /*
  * Attaches what @pid has mapped: all of it (@addr 0), when recording of it begins, or the one
- * mapping around @addr, after a VIZ_MAPPED record. @scope: where to attach, as in
+ * mapping around @addr, when a file was mapped later. @scope: where to attach, as in
  * viz_target.scope. Says itself (verbosely) what does not work; nothing depends on it.
  */
 void viz_custom_events__look(struct viz_custom_events *events, pid_t pid, pid_t scope,
