@@ -125,8 +125,11 @@ static void test_others(void)
 	viz_customs__add(c, &rec, make(&rec, 2, VIZ_CUSTOM_COUNTER, "m", "", "{\"a\":1}"), 0);
 	viz_customs__add(c, &rec, make(&rec, 3, VIZ_CUSTOM_INSTANT, "i", "", ""), 0);
 	viz_customs__add(c, &rec, make(&rec, 4, VIZ_CUSTOM_OBJECT_DELETE, "o", "", ""), 0);
+	viz_customs__add(c, &rec, make(&rec, 5, VIZ_CUSTOM_OBJECT_SNAPSHOT, "o", "", "{\"s\":1}"),
+			 0);
 	CHECK(!strcmp(seen, "1 track 0 1+0 q - {\"value\":2.5}\n1 track 0 2+0 m - {\"a\":1}\n"
-			    "0 track 0 3+0 i - -\n10 track 0 4+0 o - -\n"));
+			    "0 track 0 3+0 i - -\n10 track 0 4+0 o - -\n"
+			    "9 track 0 5+0 o - {\"snapshot\":{\"s\":1}}\n"));
 	viz_customs__free(c);
 }
 

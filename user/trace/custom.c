@@ -46,6 +46,7 @@ struct parsed {
 	struct viz_event event;
 	enum viz_custom_type type;
 	char name[NAME_SIZE], cat[CATEGORY_SIZE], counter[COUNTER_SIZE];
+	char snapshot[VIZ_PAYLOAD_MAX + 32];
 };
 
 struct viz_customs *viz_customs__new(viz_event_fn fn, void *ctx)
@@ -161,6 +162,12 @@ static int parse(struct viz_customs *customs, const struct viz_custom *rec, size
 	    (!viz_utf8__valid(args, args_len) || !viz_json__is_object(args, args_len))) {
 		customs->count.bad_args++;
 		out->event.args = "{\"args\":\"(not a JSON object)\"}";
+	}
+	if (out->type == VIZ_CUSTOM_OBJECT_SNAPSHOT && out->event.args) {
+		/* where viewers look for it */
+		snprintf(out->snapshot, sizeof(out->snapshot), "{\"snapshot\":%s}",
+			 out->event.args);
+		out->event.args = out->snapshot;
 	}
 	if (out->type == VIZ_CUSTOM_COUNTER && !args_len) {
 		out->event.args = counter_args(rec->value, out->counter);
