@@ -148,8 +148,11 @@ sys.stdin.readline()
 	start_target "$BUSY"
 	echo precious >precious
 	ln -s precious a.json
-	start_vizbpf -p "$TARGET" -o a.json
-	stop_vizbpf || true
+	if start_vizbpf -p "$TARGET" -o a.json; then
+		stop_vizbpf
+	else
+		assert_contains "$(cat messages)" a.json
+	fi
 	[ "$(cat precious)" = precious ]
 }
 
@@ -177,7 +180,8 @@ sys.stdin.readline()
 	VIZBPF="setpriv"
 	for arguments in --help --version ps doctor; do
 		run_vizbpf --reuid 65534 --regid 65534 --clear-groups "$WORK/program" $arguments
-		[ -n "$output" ]
+		# ps says it if there is nothing that this user may see.
+		[ -n "$output$errors" ]
 		case $arguments in
 		doctor) [ "$status" -lt 2 ] ;;
 		*) [ "$status" -eq 0 ] ;;
