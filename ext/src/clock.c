@@ -63,7 +63,8 @@ void viz_clock__scale(const struct viz_clock_mark *first, struct viz_clock_scale
 	scale->from = *first;
 	scale->ns_per_tick = 1;
 	if (viz_clock_counter && now.ticks > first->ticks)
-		scale->ns_per_tick = (double)(now.ns - first->ns) / (double)(now.ticks - first->ticks);
+		scale->ns_per_tick =
+			(double)(now.ns - first->ns) / (double)(now.ticks - first->ticks);
 }
 
 uint64_t viz_clock__ticks_of(uint64_t ns)

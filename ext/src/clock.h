@@ -14,7 +14,7 @@
 #include <x86intrin.h>
 #endif
 
-extern bool viz_clock_counter;	/* the counter is used */
+extern bool viz_clock_counter; /* the counter is used */
 
 struct viz_clock_mark {
 	uint64_t ticks;
@@ -61,8 +61,8 @@ static inline uint64_t viz_clock__ticks(void)
 
 static inline uint64_t viz_clock__ns(const struct viz_clock_scale *scale, uint64_t ticks)
 {
-	return scale->from.ns +
-	       (uint64_t)(int64_t)((double)(int64_t)(ticks - scale->from.ticks) * scale->ns_per_tick);
+	return scale->from.ns + (uint64_t)(int64_t)((double)(int64_t)(ticks - scale->from.ticks) *
+						    scale->ns_per_tick);
 }
 
 #endif

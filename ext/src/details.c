@@ -15,9 +15,9 @@ enum {
 /* The names of the arguments: the first of co_varnames. */
 static PyObject *argument_names(PyObject *code)
 {
-	static const char *const counts[] = { "co_argcount", "co_kwonlyargcount", "co_flags" };
+	static const char *const counts[] = {"co_argcount", "co_kwonlyargcount", "co_flags"};
 	PyObject *names = PyObject_GetAttrString(code, "co_varnames"), *part = NULL;
-	long numbers[3] = { 0, 0, 0 };
+	long numbers[3] = {0, 0, 0};
 
 	for (int i = 0; i < 3; i++) {
 		PyObject *number = PyObject_GetAttrString(code, counts[i]);
@@ -27,7 +27,8 @@ static PyObject *argument_names(PyObject *code)
 	}
 	if (names && PyTuple_Check(names))
 		part = PyTuple_GetSlice(names, 0,
-					numbers[0] + numbers[1] + !!(numbers[2] & 4) /* CO_VARARGS */ +
+					numbers[0] + numbers[1] +
+						!!(numbers[2] & 4) /* CO_VARARGS */ +
 						!!(numbers[2] & 8) /* CO_VARKEYWORDS */);
 	Py_XDECREF(names);
 	return part;
@@ -157,7 +158,7 @@ static uint32_t lane_of(PyObject *task, PyObject *name)
 	viz_recorder.lanes = lanes;
 	Py_INCREF(name);
 	lanes[viz_recorder.nr_lanes] =
-		(struct viz_lane){ task, name, FIRST_LANE_TID + viz_recorder.nr_lanes };
+		(struct viz_lane){task, name, FIRST_LANE_TID + viz_recorder.nr_lanes};
 	return ++viz_recorder.nr_lanes;
 }
 

@@ -15,8 +15,7 @@
 typedef PyObject *(*vectorcall)(PyObject *self, PyObject *const *args, size_t nr, PyObject *names);
 
 struct callback {
-	PyObject_HEAD
-	vectorcall call;
+	PyObject_HEAD vectorcall call;
 };
 
 /* None is immortal from 3.12 on: no reference has to be counted. */
@@ -125,15 +124,15 @@ static void callback_free(PyObject *self)
 }
 
 static PyMemberDef callback_members[] = {
-	{ "__vectorcalloffset__", T_PYSSIZET, offsetof(struct callback, call), READONLY, NULL },
-	{ NULL, 0, 0, 0, NULL },
+	{"__vectorcalloffset__", T_PYSSIZET, offsetof(struct callback, call), READONLY, NULL},
+	{NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot callback_slots[] = {
-	{ Py_tp_dealloc, callback_free },
-	{ Py_tp_call, callback_call },
-	{ Py_tp_members, callback_members },
-	{ 0, NULL },
+	{Py_tp_dealloc, callback_free},
+	{Py_tp_call, callback_call},
+	{Py_tp_members, callback_members},
+	{0, NULL},
 };
 
 static PyType_Spec callback_spec = {
@@ -150,17 +149,17 @@ static const struct {
 	vectorcall call;
 	enum wanted wanted;
 } events[] = {
-	{ "PY_START", on_start, ALWAYS },
-	{ "PY_RESUME", on_start, ALWAYS },
-	{ "PY_THROW", on_start, ALWAYS },
-	{ "PY_RETURN", on_return, ALWAYS },
-	{ "PY_YIELD", on_return, ALWAYS },
-	{ "PY_UNWIND", on_unwind, ALWAYS },
-	{ "CALL", on_call, C_CALLS },
-	{ "C_RETURN", on_c_return, C_CALLS },
-	{ "C_RAISE", on_c_raise, C_CALLS },
-	{ "RAISE", on_raise, EXCEPTIONS },
-	{ "EXCEPTION_HANDLED", on_caught, EXCEPTIONS },
+	{"PY_START", on_start, ALWAYS},
+	{"PY_RESUME", on_start, ALWAYS},
+	{"PY_THROW", on_start, ALWAYS},
+	{"PY_RETURN", on_return, ALWAYS},
+	{"PY_YIELD", on_return, ALWAYS},
+	{"PY_UNWIND", on_unwind, ALWAYS},
+	{"CALL", on_call, C_CALLS},
+	{"C_RETURN", on_c_return, C_CALLS},
+	{"C_RAISE", on_c_raise, C_CALLS},
+	{"RAISE", on_raise, EXCEPTIONS},
+	{"EXCEPTION_HANDLED", on_caught, EXCEPTIONS},
 };
 
 static bool is_wanted(enum wanted wanted)
@@ -193,10 +192,11 @@ static long event_number(PyObject *monitoring, const char *name)
 /* PROFILER_ID first, as the documentation asks of profilers, then what else is free. */
 static int take_tool(PyObject *monitoring)
 {
-	static const int ids[] = { 2, 3, 4, 1, 0, 5 };
+	static const int ids[] = {2, 3, 4, 1, 0, 5};
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-		PyObject *done = PyObject_CallMethod(monitoring, "use_tool_id", "is", ids[i], "vizbpf");
+		PyObject *done =
+			PyObject_CallMethod(monitoring, "use_tool_id", "is", ids[i], "vizbpf");
 
 		Py_XDECREF(done);
 		if (done)
@@ -226,8 +226,8 @@ static int register_callback(PyObject *monitoring, PyObject *type, size_t index,
 	if (!callback)
 		return -1;
 	callback->call = events[index].call;
-	done = PyObject_CallMethod(monitoring, "register_callback", "ilO", viz_recorder.tool, number,
-				   callback);
+	done = PyObject_CallMethod(monitoring, "register_callback", "ilO", viz_recorder.tool,
+				   number, callback);
 	Py_DECREF(callback);
 	Py_XDECREF(done);
 	return done ? 0 : -1;

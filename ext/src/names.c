@@ -24,7 +24,8 @@ static bool grow_known(void)
 	viz_recorder.known = slots;
 	viz_recorder.cap_known = cap;
 	for (uint32_t i = 0; i < old_cap; i++) {
-		uint32_t at = (uint32_t)(((uintptr_t)old[i].key >> 4) * 0x9e3779b1u) >> 7 & (cap - 1);
+		uint32_t at =
+			(uint32_t)(((uintptr_t)old[i].key >> 4) * 0x9e3779b1u) >> 7 & (cap - 1);
 
 		if (!old[i].key)
 			continue;
@@ -51,7 +52,7 @@ static const struct viz_known *remember(const void *key, PyObject *keep, uint32_
 	at = (uint32_t)(((uintptr_t)key >> 4) * 0x9e3779b1u) >> 7 & (viz_recorder.cap_known - 1);
 	while (viz_recorder.known[at].key)
 		at = (at + 1) & (viz_recorder.cap_known - 1);
-	viz_recorder.known[at] = (struct viz_known){ key, func, verdict };
+	viz_recorder.known[at] = (struct viz_known){key, func, verdict};
 	viz_recorder.nr_known++;
 	return &viz_recorder.known[at];
 }
@@ -79,14 +80,16 @@ static bool new_func(const char *name, size_t len, PyObject *code, uint32_t line
 	copy[len] = '\0';
 	*index = viz_recorder.nr_funcs;
 	func = &viz_recorder.funcs[viz_recorder.nr_funcs++];
-	*func = (struct viz_func){ .name = copy, .name_len = (uint32_t)len, .line = line, .code = code };
+	*func = (struct viz_func){
+		.name = copy, .name_len = (uint32_t)len, .line = line, .code = code};
 	return true;
 }
 
 static bool has_prefix(PyObject *path, PyObject *prefixes)
 {
 	for (Py_ssize_t i = 0; i < PyTuple_Size(prefixes); i++)
-		if (PyUnicode_Tailmatch(path, PyTuple_GetItem(prefixes, i), 0, PY_SSIZE_T_MAX, -1) == 1)
+		if (PyUnicode_Tailmatch(path, PyTuple_GetItem(prefixes, i), 0, PY_SSIZE_T_MAX,
+					-1) == 1)
 			return true;
 	return false;
 }
@@ -123,7 +126,7 @@ static bool make_name(struct viz_text *text, PyObject *name)
 
 const struct viz_known *viz_names__code(PyObject *code)
 {
-	PyObject *name = NULL, *path = NULL, *line = NULL, *full = NULL;
+	PyObject *name = NULL, *path = NULL, *line = NULL, *full = NULL, *flags = NULL;
 	const struct viz_known *known = NULL;
 	char data[NAME_SIZE];
 	struct viz_text text;
@@ -132,7 +135,8 @@ const struct viz_known *viz_names__code(PyObject *code)
 	name = PyObject_GetAttrString(code, viz_python >= 0x030b00 ? "co_qualname" : "co_name");
 	path = PyObject_GetAttrString(code, "co_filename");
 	line = PyObject_GetAttrString(code, "co_firstlineno");
-	if (!name || !path || !line || !PyUnicode_Check(path))
+	flags = PyObject_GetAttrString(code, "co_flags");
+	if (!name || !path || !line || !flags || !PyUnicode_Check(path))
 		goto cleanup;
 	full = PyUnicode_FromFormat("%U (%U:%ld)", name, path, PyLong_AsLong(line));
 	if (!full)
@@ -142,11 +146,13 @@ const struct viz_known *viz_names__code(PyObject *code)
 	if (!make_name(&text, full) ||
 	    !new_func(data, text.len, code, (uint32_t)PyLong_AsLong(line), &func))
 		goto cleanup;
+	viz_recorder.funcs[func].code_flags = (uint32_t)PyLong_AsUnsignedLongMask(flags);
 	known = remember(code, code, func, verdict);
 cleanup:
 	Py_XDECREF(name);
 	Py_XDECREF(path);
 	Py_XDECREF(line);
+	Py_XDECREF(flags);
 	Py_XDECREF(full);
 	PyErr_Clear();
 	return known;
@@ -155,8 +161,7 @@ cleanup:
 /* As in CPython's Include/cpython/methodobject.h, 3.8 to 3.15. The definition identifies a
  * method of a type through all the bound objects that are made of it. */
 struct c_function {
-	PyObject_HEAD
-	PyMethodDef *ml;
+	PyObject_HEAD PyMethodDef *ml;
 	PyObject *self;
 	PyObject *module;
 };
@@ -180,8 +185,8 @@ static PyObject *c_function_name(PyObject *callable)
 	else
 		owner = type_name(PyType_Check(self) ? (PyTypeObject *)self : Py_TYPE(self));
 	PyErr_Clear();
-	full = owner && PyUnicode_Check(owner) ? PyUnicode_FromFormat("%U.%S", owner, name) :
-						 PyUnicode_FromFormat("%S", name);
+	full = owner && PyUnicode_Check(owner) ? PyUnicode_FromFormat("%U.%S", owner, name)
+					       : PyUnicode_FromFormat("%S", name);
 cleanup:
 	Py_XDECREF(self);
 	Py_XDECREF(name);
@@ -257,7 +262,8 @@ const struct viz_known *viz_names__callable(PyObject *callable)
 		full = keep ? descriptor_name(callable) : c_function_name(callable);
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
 	if (full && make_name(&text, full) && new_func(data, text.len, NULL, 0, &func))
-		known = remember(key, keep, func, strncmp(data, own, sizeof(own) - 1) ? VIZ_SHOW : VIZ_HIDE);
+		known = remember(key, keep, func,
+				 strncmp(data, own, sizeof(own) - 1) ? VIZ_SHOW : VIZ_HIDE);
 	Py_XDECREF(full);
 	PyErr_Clear();
 	return known;

@@ -22,8 +22,7 @@ PyAPI_FUNC(void) PyEval_SetProfile(trace_function function, PyObject *self);
 
 /* PyFrameObject of 3.8, for want of PyFrame_GetCode() (3.9). */
 struct frame_3_8 {
-	PyObject_VAR_HEAD
-	void *back;
+	PyObject_VAR_HEAD void *back;
 	PyObject *code;
 };
 
@@ -115,13 +114,15 @@ PyObject *viz_profile__thread_hook(PyObject *self, PyObject *const *args, Py_ssi
 		const char *name;
 		int what;
 	} events[] = {
-		{ "call", TRACE_CALL },		{ "return", TRACE_RETURN },
-		{ "c_call", TRACE_C_CALL },	{ "c_return", TRACE_C_RETURN },
-		{ "c_exception", TRACE_C_EXCEPTION },
+		{"call", TRACE_CALL},
+		{"return", TRACE_RETURN},
+		{"c_call", TRACE_C_CALL},
+		{"c_return", TRACE_C_RETURN},
+		{"c_exception", TRACE_C_EXCEPTION},
 	};
 
 	(void)self;
-	if (nr == 3 && viz_recorder.running && !viz_recorder.monitoring) {
+	if (nr == 3 && viz_recorder.running && viz_recorder.how == VIZ_BY_PROFILE) {
 		PyEval_SetProfile(hook, NULL);
 		for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 			if (PyUnicode_Check(args[1]) &&

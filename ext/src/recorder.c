@@ -11,15 +11,15 @@
 #include <unistd.h>
 
 enum {
-	SLAB_CHUNKS = 8,	/* 512 KiB of records are mapped at a time, present at once */
+	SLAB_CHUNKS = 8, /* 512 KiB of records are mapped at a time, present at once */
 	STACK_MIN = 256,
 	STACK_MAX = 1 << 20,
-	NAME_TRIES = 400,	/* edges of a thread in which its name is looked for */
+	NAME_TRIES = 400, /* edges of a thread in which its name is looked for */
 };
 
 #define CHUNK_SIZE (VIZ_CHUNK_RECORDS * sizeof(struct viz_record))
 
-struct viz_recorder viz_recorder = { .generation = 1 };
+struct viz_recorder viz_recorder = {.generation = 1};
 __thread struct viz_tls viz_tls;
 
 /* Threads. */
@@ -274,22 +274,18 @@ static void drop_stale(struct viz_thread *t)
 		t->top--;
 }
 
-static void add_details(struct viz_thread *t, struct viz_frame *frame, PyObject *code,
+static void add_details(struct viz_thread *t, struct viz_frame *frame,
 			const struct viz_known *known)
 {
-	enum { GENERATOR_LIKE = 0x80 | 0x200 }; /* CO_COROUTINE, CO_ASYNC_GENERATOR */
-	PyObject *flags;
+	enum { COROUTINE_LIKE = 0x80 | 0x200 }; /* CO_COROUTINE, CO_ASYNC_GENERATOR */
 
 	t->busy++;
 	if (viz_recorder.log_args)
 		frame->args = viz_details__args(known);
 	if (viz_recorder.log_async) {
 		frame->lane = frame > t->base ? frame[-1].lane : 0;
-		flags = PyObject_GetAttrString(code, "co_flags");
-		if (flags && PyLong_AsLong(flags) & GENERATOR_LIKE)
+		if (viz_recorder.funcs[known->func].code_flags & COROUTINE_LIKE)
 			frame->lane = viz_details__lane();
-		Py_XDECREF(flags);
-		PyErr_Clear();
 	}
 	t->busy--;
 }
@@ -313,7 +309,7 @@ void viz_edge__enter(struct viz_thread *t, PyObject *code)
 		return;
 	frame->func = known->func;
 	if (__builtin_expect(viz_recorder.log_args | viz_recorder.log_async, 0))
-		add_details(t, frame, code, known);
+		add_details(t, frame, known);
 	frame->begin = viz_clock__ticks();
 }
 
@@ -352,7 +348,8 @@ static void write_detailed(struct viz_thread *t, struct viz_frame *frame, uint64
 
 		t->busy++;
 		ok = (!before || viz_text__puts(&text, ",")) &&
-		     viz_text__puts(&text, "\"return_value\":") && viz_details__retval(&text, result);
+		     viz_text__puts(&text, "\"return_value\":") &&
+		     viz_details__retval(&text, result);
 		t->busy--;
 		if (!ok)
 			text.len = before;
@@ -425,7 +422,8 @@ void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, bool raised)
 	uint64_t end = viz_clock__ticks();
 	struct viz_frame *frame = t->top - 1;
 
-	if (t->top == t->base || !(frame->flags & VIZ_FRAME_C) || (callable && frame->key != callable))
+	if (t->top == t->base || !(frame->flags & VIZ_FRAME_C) ||
+	    (callable && frame->key != callable))
 		return;
 	t->top = frame;
 	write_call(t, frame, end, VIZ_REC_C | (raised ? VIZ_REC_RAISED : 0), NULL);
@@ -461,10 +459,11 @@ void viz_edge__exception(struct viz_thread *t, PyObject *exception, bool caught)
 	t->raised = caught ? NULL : exception;
 	t->busy++;
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
-	viz_text__puts(&text, caught ? "\"ph\":\"i\",\"s\":\"t\",\"cat\":\"INSTANT\",\"name\":\"exception "
-				       "caught\",\"args\":{\"exception\":" :
-				       "\"ph\":\"i\",\"s\":\"t\",\"cat\":\"INSTANT\",\"name\":\"exception "
-				       "raised\",\"args\":{\"exception\":");
+	viz_text__puts(&text,
+		       caught ? "\"ph\":\"i\",\"s\":\"t\",\"cat\":\"INSTANT\",\"name\":\"exception "
+				"caught\",\"args\":{\"exception\":"
+			      : "\"ph\":\"i\",\"s\":\"t\",\"cat\":\"INSTANT\",\"name\":\"exception "
+				"raised\",\"args\":{\"exception\":");
 	text.closers++;
 	ok = viz_text__repr(&text, exception);
 	text.closers--;

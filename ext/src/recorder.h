@@ -11,103 +11,104 @@
 #include "module.h"
 
 enum viz_record_flag {
-	VIZ_REC_C = 1,		/* a C function */
-	VIZ_REC_RAISED = 2,	/* ended by an exception */
-	VIZ_REC_OPEN = 4,	/* still running when recording stopped: begin only */
-	VIZ_REC_EVENT = 8,	/* not a call: the text is a part of an event, see save.c */
+	VIZ_REC_C = 1, /* a C function */
+	VIZ_REC_RAISED = 2, /* ended by an exception */
+	VIZ_REC_OPEN = 4, /* still running when recording stopped: begin only */
+	VIZ_REC_EVENT = 8, /* not a call: the text is a part of an event, see save.c */
 };
 
 /* One completed call or event. 32 bytes. */
 struct viz_record {
-	uint64_t begin, end;	/* ticks of clock.h */
-	uint32_t func;		/* index into viz_recorder.funcs */
-	uint32_t text;		/* 0: none, else 1 + offset into the chunk's texts */
-	uint32_t lane;		/* 0: the thread, else an asyncio task */
-	uint32_t flags;		/* enum viz_record_flag */
+	uint64_t begin, end; /* ticks of clock.h */
+	uint32_t func; /* index into viz_recorder.funcs */
+	uint32_t text; /* 0: none, else 1 + offset into the chunk's texts */
+	uint32_t lane; /* 0: the thread, else an asyncio task */
+	uint32_t flags; /* enum viz_record_flag */
 };
 
 enum { VIZ_CHUNK_RECORDS = 2048 };
 
 struct viz_chunk {
-	struct viz_chunk *next;	/* younger, or in the list of free ones */
+	struct viz_chunk *next; /* younger, or in the list of free ones */
 	struct viz_record *records;
 	uint32_t nr;
-	char *texts;		/* JSON, NUL-terminated pieces */
+	char *texts; /* JSON, NUL-terminated pieces */
 	uint32_t texts_len, texts_cap;
 };
 
 enum viz_frame_flag {
-	VIZ_FRAME_HIDDEN = 1,	/* rejected, or below a rejected one */
+	VIZ_FRAME_HIDDEN = 1, /* rejected, or below a rejected one */
 	VIZ_FRAME_C = 2,
-	VIZ_FRAME_SHIELD = 4,	/* what it calls is shown although it is hidden */
+	VIZ_FRAME_SHIELD = 4, /* what it calls is shown although it is hidden */
 };
 
 /* An open call. */
 struct viz_frame {
-	const void *key;	/* the code object, or the callable of a C function */
+	const void *key; /* the code object, or the callable of a C function */
 	uint64_t begin;
-	char *args;		/* malloc'ed JSON members, or NULL */
+	char *args; /* malloc'ed JSON members, or NULL */
 	uint32_t func;
 	uint32_t lane;
-	uint32_t flags;		/* enum viz_frame_flag */
+	uint32_t flags; /* enum viz_frame_flag */
 };
 
 struct viz_thread {
 	struct viz_thread *next;
-	struct viz_frame *top, *base, *limit;	/* top: one past the innermost */
-	struct viz_record *at, *end;	/* room in the newest chunk */
+	struct viz_frame *top, *base, *limit; /* top: one past the innermost */
+	struct viz_record *at, *end; /* room in the newest chunk */
 	struct viz_chunk *newest, *oldest;
 	uint32_t nr_chunks;
 	uint32_t tid;
-	uint32_t name_tries;	/* look-ups of the name that are left */
-	int busy;		/* our own code runs, or the thread is paused: no records */
-	uint32_t depth_base;	/* open calls that do not count against max_depth */
-	const void *raised;	/* the exception that was shown last: compared, never used */
+	uint32_t name_tries; /* look-ups of the name that are left */
+	int busy; /* our own code runs, or the thread is paused: no records */
+	uint32_t depth_base; /* open calls that do not count against max_depth */
+	const void *raised; /* the exception that was shown last: compared, never used */
 	uint64_t calls, evicted, lost;
-	char name[64];		/* "" if unknown */
+	char name[64]; /* "" if unknown */
 };
 
 /* A function that was seen. */
 struct viz_func {
-	char *name;		/* JSON-escaped "name (file:line)" or "module.name" */
+	char *name; /* JSON-escaped "name (file:line)" or "module.name" */
 	uint32_t name_len;
 	uint32_t line;
-	PyObject *code;		/* strong; NULL for C functions */
-	PyObject *arg_names;	/* tuple, made at first need */
+	uint32_t code_flags; /* co_flags */
+	PyObject *code; /* strong; NULL for C functions */
+	PyObject *arg_names; /* tuple, made at first need */
 };
 
 /* What an object means: code objects and callables, by address. Keys are kept alive. */
 struct viz_known {
 	const void *key;
 	uint32_t func;
-	uint32_t verdict;	/* enum viz_verdict */
+	uint32_t verdict; /* enum viz_verdict */
 };
 
 enum viz_verdict { VIZ_SHOW = 0, VIZ_HIDE = 1, VIZ_SKIP = 2 };
 
 struct viz_lane {
 	const void *task;
-	PyObject *name;		/* str, strong */
+	PyObject *name; /* str, strong */
 	uint32_t tid;
 };
 
 struct viz_recorder {
 	bool running;
-	bool monitoring;	/* sys.monitoring, else the profile hook */
-	int tool;		/* of sys.monitoring */
+	enum viz_how { VIZ_BY_MONITORING, VIZ_BY_PROFILE, VIZ_BY_EVAL } how;
+	int tool; /* of sys.monitoring */
 	unsigned int generation; /* changes when all threads are forgotten */
 	uint32_t pid;
 	struct viz_module *module; /* of the interpreter that records */
 	/* options */
-	long max_depth;		/* -1: no limit */
+	long max_depth; /* -1: no limit */
 	uint64_t min_ticks;
 	bool with_c, no_frozen, log_args, log_retval, log_async, log_exception;
 	PyObject *include, *exclude; /* tuples of str, or NULL */
-	PyObject *own_path;	/* str: our files, never shown */
-	PyObject *repr;		/* the user's, or NULL */
+	PyObject *own_path; /* str: our files, never shown */
+	PyObject *repr; /* the user's, or NULL */
 	PyObject *active_threads; /* threading._active */
 	PyObject *function_type, *method_type;
-	PyObject *current_task;	/* asyncio.tasks.current_task, once imported */
+	PyObject *current_task; /* asyncio.tasks.current_task, once imported */
 	/* what was recorded */
 	struct viz_thread *threads;
 	struct viz_chunk *free_chunks;
@@ -119,7 +120,7 @@ struct viz_recorder {
 	uint32_t nr_funcs, cap_funcs;
 	struct viz_known *known;
 	uint32_t nr_known, cap_known; /* cap: a power of two */
-	PyObject *kept;		/* list that keeps keys alive */
+	PyObject *kept; /* list that keeps keys alive */
 	struct viz_lane *lanes;
 	uint32_t nr_lanes;
 	struct viz_clock_mark first; /* of the clock, when recording began */
@@ -185,6 +186,9 @@ uint32_t viz_details__lane(void);
 /* hooks */
 int viz_monitoring__start(PyObject *module);
 int viz_monitoring__stop(void);
+bool viz_eval__can(void);
+int viz_eval__start(void);
+int viz_eval__stop(void);
 int viz_profile__start(void);
 int viz_profile__stop(void);
 /* For threading.setprofile(): the thread installs the hook for itself. */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-	TEXTS_MAX = 256 << 20,	/* bytes of arguments and other events */
+	TEXTS_MAX = 256 << 20, /* bytes of arguments and other events */
 };
 
 static PyObject *or_null(PyObject *object)
@@ -53,9 +53,9 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 	int with_c, no_frozen, log_args, log_retval, log_async, log_exception;
 	long max_depth;
 
-	if (!PyArg_ParseTuple(args, "LlLppppppOOOO", &entries, &max_depth, &min_ns, &with_c, &no_frozen,
-			      &log_args, &log_retval, &log_async, &log_exception, &include, &exclude,
-			      &own_path, &repr))
+	if (!PyArg_ParseTuple(args, "LlLppppppOOOO", &entries, &max_depth, &min_ns, &with_c,
+			      &no_frozen, &log_args, &log_retval, &log_async, &log_exception,
+			      &include, &exclude, &own_path, &repr))
 		return NULL;
 	if (viz_recorder.running) {
 		PyErr_SetString(PyExc_RuntimeError, "recording is under way");
@@ -95,15 +95,20 @@ static PyObject *recorder_start(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	if (!viz_recorder.module || viz_recorder.running) {
-		PyErr_SetString(PyExc_RuntimeError, "recording is under way, or was not configured");
+		PyErr_SetString(PyExc_RuntimeError,
+				"recording is under way, or was not configured");
 		return NULL;
 	}
 	if (!viz_recorder.first.ns)
 		viz_clock__mark(&viz_recorder.first);
 	viz_recorder.pid = (uint32_t)getpid();
-	viz_recorder.monitoring = viz_python >= 0x030c00;
+	viz_recorder.how = viz_python >= 0x030c00 ? VIZ_BY_MONITORING
+			   : viz_eval__can()	  ? VIZ_BY_EVAL
+						  : VIZ_BY_PROFILE;
 	viz_recorder.running = true;
-	err = viz_recorder.monitoring ? viz_monitoring__start(self) : viz_profile__start();
+	err = viz_recorder.how == VIZ_BY_MONITORING ? viz_monitoring__start(self)
+	      : viz_recorder.how == VIZ_BY_EVAL	    ? viz_eval__start()
+						    : viz_profile__start();
 	if (err) {
 		viz_recorder.running = false;
 		return NULL;
@@ -120,7 +125,9 @@ static PyObject *recorder_stop(PyObject *self, PyObject *finish)
 	if (!viz_recorder.running)
 		Py_RETURN_NONE;
 	viz_emit_sink = NULL;
-	err = viz_recorder.monitoring ? viz_monitoring__stop() : viz_profile__stop();
+	err = viz_recorder.how == VIZ_BY_MONITORING ? viz_monitoring__stop()
+	      : viz_recorder.how == VIZ_BY_EVAL	    ? viz_eval__stop()
+						    : viz_profile__stop();
 	viz_recorder.running = false;
 	viz_edge__close_all(PyObject_IsTrue(finish) == 1);
 	if (err)
@@ -181,10 +188,12 @@ static PyObject *recorder_add(PyObject *self, PyObject *const *args, Py_ssize_t 
 		double us = PyFloat_AsDouble(args[1]);
 
 		viz_clock__scale(&viz_recorder.first, &scale);
-		begin = scale.from.ticks + (uint64_t)(int64_t)((us * 1000.0 - (double)scale.from.ns) /
-							       scale.ns_per_tick);
+		begin = scale.from.ticks +
+			(uint64_t)(int64_t)((us * 1000.0 - (double)scale.from.ns) /
+					    scale.ns_per_tick);
 		if (args[2] != Py_None)
-			end = begin + (uint64_t)(PyFloat_AsDouble(args[2]) * 1000.0 / scale.ns_per_tick);
+			end = begin +
+			      (uint64_t)(PyFloat_AsDouble(args[2]) * 1000.0 / scale.ns_per_tick);
 		if (PyErr_Occurred())
 			return NULL;
 	}
@@ -196,7 +205,7 @@ static PyObject *recorder_add(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *recorder_write(PyObject *self, PyObject *args)
 {
-	struct viz_saved saved = { 0, 0 };
+	struct viz_saved saved = {0, 0};
 	const char *process_name;
 	int fd, err;
 
@@ -212,7 +221,8 @@ static PyObject *recorder_write(PyObject *self, PyObject *args)
 		errno = -err;
 		return PyErr_SetFromErrno(PyExc_OSError);
 	}
-	return Py_BuildValue("KK", (unsigned long long)saved.calls, (unsigned long long)saved.events);
+	return Py_BuildValue("KK", (unsigned long long)saved.calls,
+			     (unsigned long long)saved.events);
 }
 
 /* [(name, file, line)] of the Python functions that were seen. */
@@ -223,7 +233,8 @@ static PyObject *recorder_functions(PyObject *self, PyObject *unused)
 	(void)self, (void)unused;
 	for (uint32_t i = 0; list && i < viz_recorder.nr_funcs; i++) {
 		const struct viz_func *func = &viz_recorder.funcs[i];
-		PyObject *path = func->code ? PyObject_GetAttrString(func->code, "co_filename") : NULL;
+		PyObject *path =
+			func->code ? PyObject_GetAttrString(func->code, "co_filename") : NULL;
 		PyObject *item = path ? Py_BuildValue("sNI", func->name, path, func->line) : NULL;
 
 		if (item && PyList_Append(list, item))
@@ -277,7 +288,8 @@ static PyObject *recorder_shield(PyObject *self, PyObject *unused)
 
 	(void)self, (void)unused;
 	if (t && t->top > t->base) {
-		before = (unsigned long)t->depth_base << 1 | !!(t->top[-1].flags & VIZ_FRAME_SHIELD);
+		before =
+			(unsigned long)t->depth_base << 1 | !!(t->top[-1].flags & VIZ_FRAME_SHIELD);
 		t->top[-1].flags |= VIZ_FRAME_SHIELD;
 		t->depth_base = (uint32_t)(t->top - t->base);
 	}
@@ -307,13 +319,18 @@ static void record_custom(const struct viz_emitted *event)
 	static const struct {
 		const char *phase, *category;
 	} shapes[] = {
-		[VIZBPF_INSTANT] = { "i", "INSTANT" },	 [VIZBPF_BEGIN] = { "B", "FEE" },
-		[VIZBPF_END] = { "E", "FEE" },		 [VIZBPF_COUNTER] = { "C", NULL },
-		[VIZBPF_ASYNC_BEGIN] = { "b", "async" }, [VIZBPF_ASYNC_END] = { "e", "async" },
-		[VIZBPF_FLOW_START] = { "s", "flow" },	 [VIZBPF_FLOW_STEP] = { "t", "flow" },
-		[VIZBPF_FLOW_END] = { "f", "flow" },	 [VIZBPF_OBJECT_NEW] = { "N", "object" },
-		[VIZBPF_OBJECT_SNAPSHOT] = { "O", "object" },
-		[VIZBPF_OBJECT_DELETE] = { "D", "object" },
+		[VIZBPF_INSTANT] = {"i", "INSTANT"},
+		[VIZBPF_BEGIN] = {"B", "FEE"},
+		[VIZBPF_END] = {"E", "FEE"},
+		[VIZBPF_COUNTER] = {"C", NULL},
+		[VIZBPF_ASYNC_BEGIN] = {"b", "async"},
+		[VIZBPF_ASYNC_END] = {"e", "async"},
+		[VIZBPF_FLOW_START] = {"s", "flow"},
+		[VIZBPF_FLOW_STEP] = {"t", "flow"},
+		[VIZBPF_FLOW_END] = {"f", "flow"},
+		[VIZBPF_OBJECT_NEW] = {"N", "object"},
+		[VIZBPF_OBJECT_SNAPSHOT] = {"O", "object"},
+		[VIZBPF_OBJECT_DELETE] = {"D", "object"},
 	};
 	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
 	struct viz_text text;
@@ -330,7 +347,8 @@ static void record_custom(const struct viz_emitted *event)
 		viz_text__puts(&text, small);
 	}
 	if (event->type >= VIZBPF_ASYNC_BEGIN) {
-		snprintf(small, sizeof(small), ",\"id\":\"0x%llx\"%s", (unsigned long long)event->id,
+		snprintf(small, sizeof(small), ",\"id\":\"0x%llx\"%s",
+			 (unsigned long long)event->id,
 			 event->type == VIZBPF_FLOW_END ? ",\"bp\":\"e\"" : "");
 		viz_text__puts(&text, small);
 	}
@@ -373,5 +391,5 @@ PyMethodDef viz_recorder_methods[] = {
 	VIZ_METHOD("_shield", recorder_shield, METH_NOARGS, ""),
 	VIZ_METHOD("_unshield", recorder_unshield, METH_O, ""),
 	VIZ_METHOD("_thread_hook", viz_profile__thread_hook, METH_FASTCALL, ""),
-	{ NULL, NULL, 0, NULL },
+	{NULL, NULL, 0, NULL},
 };

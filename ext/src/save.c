@@ -10,13 +10,13 @@
 
 enum {
 	BUFFER_SIZE = 1 << 20,
-	NUMBER_MAX = 32,	/* digits, point and sign of one number */
-	FIXED_MAX = 256,	/* of an event beside its name and text */
+	NUMBER_MAX = 32, /* digits, point and sign of one number */
+	FIXED_MAX = 256, /* of an event beside its name and text */
 };
 
 struct out {
 	int fd, err;
-	bool any;		/* an event has been written */
+	bool any; /* an event has been written */
 	char *at, *end;
 	char *data;
 	struct viz_clock_scale scale;
@@ -177,10 +177,12 @@ static void put_thread(struct out *out, const struct viz_thread *t, struct viz_s
 							     viz_recorder.lanes[lane - 1].tid);
 			}
 			if (r->flags & VIZ_REC_EVENT) {
-				put_event(out, r, chunk, own ? head : lane_head, own ? len : lane_len);
+				put_event(out, r, chunk, own ? head : lane_head,
+					  own ? len : lane_len);
 				saved->events++;
 			} else {
-				put_call(out, r, chunk, own ? head : lane_head, own ? len : lane_len);
+				put_call(out, r, chunk, own ? head : lane_head,
+					 own ? len : lane_len);
 				saved->calls++;
 			}
 		}
@@ -202,7 +204,8 @@ static void put_metadata(struct out *out, const char *what, uint32_t tid, const 
 {
 	char head[96];
 
-	snprintf(head, sizeof(head), "{\"ph\":\"M\",\"pid\":%u,\"tid\":%u,\"name\":\"%s\",\"args\":{\"name\":",
+	snprintf(head, sizeof(head),
+		 "{\"ph\":\"M\",\"pid\":%u,\"tid\":%u,\"name\":\"%s\",\"args\":{\"name\":",
 		 viz_recorder.pid, tid, what);
 	next_event(out);
 	puts_(out, head);
@@ -230,7 +233,7 @@ static void put_names(struct out *out, const char *process_name)
 
 int viz_save__write(int fd, const char *process_name, struct viz_saved *saved)
 {
-	struct out out = { .fd = fd };
+	struct out out = {.fd = fd};
 
 	out.data = malloc(BUFFER_SIZE);
 	if (!out.data)

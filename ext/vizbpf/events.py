@@ -2,12 +2,12 @@
 """The parts of the custom events that need no C."""
 import collections
 import functools
-import inspect
 import os
 import threading
 
 from . import _native
 
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect takes long to import
 _FLOWS_MAX = 4096
 _flows = collections.OrderedDict()
 _flows_lock = threading.Lock()
@@ -18,13 +18,7 @@ def _decorate(name, args, category, function):
     if name is None:
         name = getattr(function, "__qualname__", None) or repr(function)
     slice_ = _native.event(str(name), args, category)
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        # A slice over the pieces that a generator runs in would not nest: its creation only.
-        @functools.wraps(function)
-        def wrapper(*positional, **named):
-            with slice_:
-                return function(*positional, **named)
-    elif inspect.iscoroutinefunction(function):
+    if getattr(getattr(function, "__code__", None), "co_flags", 0) & _CO_COROUTINE:
         # Other tasks run on this thread while it waits: a row of its own.
         @functools.wraps(function)
         async def wrapper(*positional, **named):
@@ -37,6 +31,7 @@ def _decorate(name, args, category, function):
             finally:
                 _native.async_end(name, key)
     else:
+        # Of a generator function it is the creation: the pieces that it runs in do not nest.
         @functools.wraps(function)
         def wrapper(*positional, **named):
             with slice_:
