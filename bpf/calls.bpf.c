@@ -9,6 +9,7 @@
 #define VIZ_DEFINE_MAPS
 #include "maps.bpf.h"
 #include "stack.bpf.h"
+#include "filter.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -48,6 +49,7 @@ static __always_inline bool find_thread(struct hit *hit)
 	if (hit->thread)
 		return true;
 	bpf_map_update_elem(&threads, &hit->tid, &fresh, BPF_NOEXIST);
+	bpf_map_delete_elem(&held, &hit->tid); /* of an earlier thread with this number */
 	hit->thread = bpf_map_lookup_elem(&threads, &hit->tid);
 	if (!hit->thread)
 		__sync_fetch_and_add(&hit->process->lost_enter, 1);
@@ -132,6 +134,7 @@ static __always_inline struct viz_code_state *announce(struct hit *hit, struct v
 	rec->file_size = read_str(off, file, rec->file, VIZ_PATH_MAX, true, &rec->file_chars,
 				  &rec->file_kind, &rec->file_ascii);
 	state.code_flags = rec->code_flags;
+	state.announced = rec->head.ts;
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
 	bpf_map_update_elem(&codes, key, &state, BPF_ANY);
 	return bpf_map_lookup_elem(&codes, key);
@@ -207,6 +210,12 @@ static __always_inline void enter_from(struct hit *hit, __u64 code, __u64 frame,
 	bpf_ringbuf_submit(rec, wakeup_flags(ring));
 }
 
+static __always_inline bool raised(const struct hit *hit)
+{
+	return hit->thread->tstate && hit->build->off.tstate_exception != VIZ_NONE &&
+	       read_user_u64(hit->thread->tstate + hit->build->off.tstate_exception);
+}
+
 static __always_inline void leave(struct hit *hit, __u64 frame, __u64 caller, __u64 sp, __u8 flags)
 {
 	void *ring = ring_of(hit->process);
@@ -217,14 +226,34 @@ static __always_inline void leave(struct hit *hit, __u64 frame, __u64 caller, __
 		lose_leave(hit);
 		return;
 	}
-	if (hit->thread->tstate && hit->build->off.tstate_exception != VIZ_NONE &&
-	    read_user_u64(hit->thread->tstate + hit->build->off.tstate_exception))
+	if (raised(hit))
 		flags |= VIZ_LEAVE_RAISED;
 	fill_head(&rec->head, hit->tid, VIZ_LEAVE, flags);
 	rec->sp = (__u32)sp;
 	rec->frame = (__u32)frame;
 	rec->caller = (__u32)caller;
 	rec->tgid = hit->tgid;
+	bpf_ringbuf_submit(rec, wakeup_flags(ring));
+}
+
+static __always_inline void send_whole(struct hit *hit, const struct viz_held_call *call, __u64 now)
+{
+	void *ring = ring_of(hit->process);
+	struct viz_whole *rec;
+
+	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
+	if (!rec) {
+		lose_enter(hit);
+		return;
+	}
+	fill_head(&rec->head, hit->tid, VIZ_CALL, raised(hit) ? VIZ_LEAVE_RAISED : 0);
+	rec->head.ts = now;
+	rec->begin = call->ts;
+	rec->code = call->code;
+	rec->tgid = hit->tgid;
+	rec->sp = call->sp;
+	rec->frame = call->frame;
+	rec->caller = call->caller;
 	bpf_ringbuf_submit(rec, wakeup_flags(ring));
 }
 
@@ -311,6 +340,19 @@ int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 	if (state->code_flags & CO_GENERATOR_LIKE)
 		flags |= VIZ_ENTER_RESUME;
 	caller = current_frame(&hit);
+	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
+		struct viz_held_call call = {
+			.ts = bpf_ktime_get_ns(),
+			.code = code,
+			.sp = (__u32)sp,
+			.frame = (__u32)frame,
+			.caller = (__u32)caller,
+		};
+		struct viz_held *h = held_of(hit.tid);
+
+		if (h && filter_enter(h, state, &call, hit.tgid))
+			return 0;
+	}
 	if (hit.build->flags & VIZ_BUILD_ESCAPES)
 		enter_from(&hit, code, frame, caller, sp, flags);
 	else
@@ -338,6 +380,21 @@ static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 		flags = VIZ_LEAVE_CALLER;
 	}
 	unguard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
+	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
+		struct viz_held *h = bpf_map_lookup_elem(&held, &hit.tid);
+		__u64 now = bpf_ktime_get_ns();
+		struct viz_held_call call;
+
+		switch (h ? filter_leave(h, (__u32)sp, now, &call) : LEAVE_SEND) {
+		case LEAVE_WHOLE:
+			send_whole(&hit, &call, now);
+			return 0;
+		case LEAVE_DROP:
+			return 0;
+		case LEAVE_SEND:
+			break;
+		}
+	}
 	leave(&hit, 0, caller, sp, flags);
 	return 0;
 }

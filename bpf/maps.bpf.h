@@ -62,8 +62,9 @@ struct viz_code_key {
 
 /* Code objects that user space has been told of. */
 struct viz_code_state {
+	__u64 announced;  /* head.ts of its VIZ_CODE */
 	__u32 code_flags; /* co_flags */
-	__u32 verdict;	  /* enum viz_verdict */
+	__u32 verdict;	  /* enum viz_verdict_code */
 };
 
 VIZ_MAP struct viz_codes {

@@ -335,6 +335,16 @@ int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid)
 {
+	struct viz_process_info info;
+
+	/* it runs another program by now, which is watched for an interpreter and for children */
+	if (!viz_probes__get_process(probes, pid, &info) && info.flags & VIZ_PROC_WANTED)
+		return 0;
+	return viz_probes__forget_process(probes, pid);
+}
+
+int viz_probes__forget_process(struct viz_probes *probes, pid_t pid)
+{
 	uint32_t key = (uint32_t)pid;
 
 	return bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.processes), &key) ? -errno : 0;
@@ -348,6 +358,33 @@ int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
 	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.guards), &key, &state, BPF_ANY) ?
 		       -errno :
 		       0;
+}
+
+void viz_probes__set_filter(struct viz_probes *probes, const struct viz_filter_config *config)
+{
+	memcpy((void *)&probes->skel->bss->filter, config, sizeof(*config));
+}
+
+void viz_probes__verdict(struct viz_probes *probes, const struct viz_code *code, uint32_t verdict)
+{
+	struct viz_verdict_key key = {
+		.code = code->code,
+		.announced = code->head.ts,
+		.tgid = code->tgid,
+	};
+
+	bpf_map_update_elem(bpf_map__fd(probes->skel->maps.verdicts), &key, &verdict, BPF_ANY);
+}
+
+bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held)
+{
+	int fd = bpf_map__fd(probes->skel->maps.held);
+	uint32_t key = (uint32_t)tid;
+
+	if (bpf_map_lookup_elem(fd, &key, held))
+		return false;
+	bpf_map_delete_elem(fd, &key);
+	return held->nr > 0 && held->nr <= VIZ_HELD_MAX;
 }
 
 void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,

@@ -50,9 +50,17 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
 int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
+/* Ends the recording of what it runs; forget ends the watch for another program too. */
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
+int viz_probes__forget_process(struct viz_probes *probes, pid_t pid);
 /* The map `guards`: @cleared, or not: the slot is (not) clear. */
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);
+/* What the programs leave out; call it before anything is attached. */
+void viz_probes__set_filter(struct viz_probes *probes, const struct viz_filter_config *config);
+/* What they do with the calls of a code object: enum viz_verdict_code. */
+void viz_probes__verdict(struct viz_probes *probes, const struct viz_code *code, uint32_t verdict);
+/* Takes the calls of @tid that are held back, outermost first: false if there are none. */
+bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held);
 /* Calls @fn for each thread of @pid that has lost calls: how many, since it was first seen. */
 void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
 			       void (*fn)(void *ctx, pid_t tid, uint64_t lost), void *ctx);

@@ -18,10 +18,15 @@ static void take_code(struct viz_session *s, const struct viz_code *rec)
 	if (!t)
 		return;
 	func = viz_code__func(s->trace, rec);
-	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func))
+	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func)) {
 		s->err = -ENOMEM;
+		return;
+	}
+	if (s->opt->filter.any)
+		viz_probes__verdict(s->probes, rec,
+				    viz_filter__verdict(&s->opt->filter, &s->trace->funcs[func]));
 	viz_debug(VIZ_LOG_NAMES, "pid %d code 0x%llx: %s", t->pid, (unsigned long long)rec->code,
-		  func == UINT32_MAX ? "?" : s->trace->funcs[func].name);
+		  s->trace->funcs[func].name);
 }
 
 /*
@@ -92,6 +97,22 @@ static int take_leave(struct viz_session *s, const struct viz_leave *rec)
 	return viz_lane__edge(s->lanes[index].lane, &edge);
 }
 
+static int take_whole(struct viz_session *s, const struct viz_whole *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_thread_lane *lane;
+	uint32_t func;
+
+	if (!t || t->state != VIZ_TARGET_ACTIVE || t->in_startup ||
+	    !viz_hash__get(&t->codes, rec->code, &func))
+		return 0;
+	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
+	if (!lane)
+		return -ENOMEM;
+	return viz_lane__whole(lane->lane, rec->begin, rec->head.ts, func,
+			       rec->head.flags & VIZ_LEAVE_RAISED ? VIZ_CALL_RAISED : 0);
+}
+
 static void take_fork(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
@@ -150,6 +171,7 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 		lane = &s->lanes[index];
 		if (!s->trace->tracks[lane->track].name)
 			viz_session__name_thread(s, lane, rec->comm);
+		viz_session__release_held(s, lane);
 		viz_lane__close(lane->lane, rec->head.ts);
 		lane->ended = true;
 		viz_hash__remove(&s->by_tid, rec->head.tid);
@@ -211,8 +233,10 @@ static void take_module(struct viz_session *s, const struct viz_life *rec)
 		return;
 	t->switches = true;
 	for (uint32_t i = 0; i < s->nr_lanes; i++)
-		if (s->lanes[i].target == t)
+		if (s->lanes[i].target == t && !s->lanes[i].ended) {
 			viz_lane__switches(s->lanes[i].lane);
+			viz_session__release_held(s, &s->lanes[i]);
+		}
 }
 
 int viz_records__handle(void *ctx, const void *record, size_t size)
@@ -232,6 +256,10 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	case VIZ_LEAVE:
 		if (!s->end_ts || head->ts <= s->end_ts)
 			err = take_leave(s, record);
+		break;
+	case VIZ_CALL:
+		if (!s->end_ts || head->ts <= s->end_ts)
+			err = take_whole(s, record);
 		break;
 	case VIZ_CODE:
 		take_code(s, record);

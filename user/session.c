@@ -146,13 +146,32 @@ static int open_trace(struct viz_session *s, struct viz_options *opt)
 		viz_error("%s", why);
 		return -EACCES;
 	}
-	s->writer = viz_writer__new(s->trace, opt->path, out);
+	s->writer = opt->make_writer ? opt->make_writer(s->trace, out)
+				     : viz_writer__new(s->trace, opt->path, out);
 	if (!s->writer)
 		return -ENOMEM;
 	s->timeline = viz_timeline__new(s->trace, &opt->filter, on_calls, s);
 	if (!s->timeline)
 		return -ENOMEM;
 	return s->writer->ops->begin(s->writer);
+}
+
+/*
+ * The part of the filters that the BPF programs can apply alone and exactly: the rules on
+ * functions; or, without those, the depth; or, without both, the duration. The rest, and
+ * all of it once more, the timeline does.
+ */
+static void set_filter(struct viz_session *s, const struct viz_filter *filter)
+{
+	struct viz_filter_config config = {};
+
+	if (filter->any)
+		config.flags = VIZ_FILTER_ON | VIZ_FILTER_CODES;
+	else if (filter->max_depth)
+		config = (struct viz_filter_config){ VIZ_FILTER_ON, filter->max_depth, 0 };
+	else if (filter->min_duration)
+		config = (struct viz_filter_config){ VIZ_FILTER_ON, 0, filter->min_duration };
+	viz_probes__set_filter(s->probes, &config);
 }
 
 static int open_probes(struct viz_session *s, struct viz_options *opt)
@@ -171,6 +190,7 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
 		return -EPERM;
 	}
+	set_filter(s, &opt->filter);
 	s->stack_guard.guardian = s->guardian;
 	s->stack_guard.guards = viz_probes__guards_fd(s->probes);
 	return viz_guardian__watch(s->guardian, s->stack_guard.guards);

@@ -118,6 +118,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 /* Gives the thread's track a name; @name is not trusted. */
 void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
 			      const char *name);
+/* Open calls that the BPF programs hold back are open calls of the timeline from here on. */
+void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *lane);
 /* Calls that were lost since the last look: counted, and shown where it happened. */
 void viz_session__losses(struct viz_session *s, struct viz_target *t);
 /* Thread @tid has lost @lost calls in all. */

@@ -385,6 +385,29 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 	return lane;
 }
 
+void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *lane)
+{
+	struct viz_held held;
+
+	if (!s->opt->filter.min_duration || !viz_probes__take_held(s->probes, lane->tid, &held))
+		return;
+	for (uint32_t i = 0; i < held.nr; i++) {
+		const struct viz_held_call *c = &held.calls[i];
+		struct viz_edge edge = {
+			.kind = VIZ_EDGE_ENTER,
+			.ts = c->ts,
+			.flags = VIZ_ENTER_CHAIN,
+			.sp = c->sp,
+			.frame = c->frame,
+			.caller = c->caller,
+			.caller_func = UINT32_MAX,
+		};
+
+		if (viz_hash__get(&lane->target->codes, c->code, &edge.func))
+			viz_lane__edge(lane->lane, &edge);
+	}
+}
+
 static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts)
 {
 	for (uint32_t i = 0; i < s->nr_lanes; i++) {
@@ -392,6 +415,7 @@ static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts
 
 		if (lane->target != t || lane->ended)
 			continue;
+		viz_session__release_held(s, lane);
 		viz_lane__close(lane->lane, ts);
 		lane->ended = true;
 		viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
@@ -472,7 +496,7 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 	t->switches = false;
 	if (!gone)
 		return;
-	viz_probes__drop_process(s->probes, t->pid);
+	viz_probes__forget_process(s->probes, t->pid);
 	viz_hash__remove(&s->by_pid, (uint64_t)t->pid);
 	s->nr_active--;
 	if (t->process == UINT32_MAX)

@@ -38,7 +38,6 @@ struct viz_lane {
 	struct viz_lane *next;
 	uint32_t track;
 	bool switches;
-	bool lossy;			/* records were lost: missing ends are no surprise */
 	struct fiber *fibers;
 	size_t nr_fibers, cur;
 };
@@ -198,11 +197,27 @@ static int push(struct viz_lane *lane, struct fiber *f, const struct open_call *
 	return 0;
 }
 
+static void emit(struct viz_timeline *tl, uint32_t track, uint64_t begin, uint64_t end,
+		 uint32_t func, uint32_t flags)
+{
+	struct viz_call *out;
+
+	if (tl->nr_batch == BATCH)
+		viz_timeline__flush(tl);
+	out = &tl->batch[tl->nr_batch++];
+	out->begin = begin;
+	out->dur = end - begin;
+	out->func = func;
+	out->track = track;
+	out->flags = flags;
+	out->args = 0;
+	tl->trace->tracks[track].calls++;
+}
+
 /* The innermost call of @f ends at @ts. */
 static void pop(struct viz_timeline *tl, struct fiber *f, uint64_t ts, uint32_t flags)
 {
 	struct open_call *c = &f->calls[--f->nr];
-	struct viz_call *out;
 
 	if (c->flags & OPEN_HIDDEN)
 		return;
@@ -211,16 +226,14 @@ static void pop(struct viz_timeline *tl, struct fiber *f, uint64_t ts, uint32_t 
 		ts = c->begin;
 	if (tl->filter && ts - c->begin < tl->filter->min_duration)
 		return;
-	if (tl->nr_batch == BATCH)
-		viz_timeline__flush(tl);
-	out = &tl->batch[tl->nr_batch++];
-	out->begin = c->begin;
-	out->dur = ts - c->begin;
-	out->func = c->func;
-	out->track = f->track;
-	out->flags = (c->flags & 0xffff) | flags;
-	out->args = 0;
-	tl->trace->tracks[f->track].calls++;
+	emit(tl, f->track, c->begin, ts, c->func, (c->flags & 0xffff) | flags);
+}
+
+int viz_lane__whole(struct viz_lane *lane, uint64_t begin, uint64_t end, uint32_t func,
+		    uint32_t flags)
+{
+	emit(lane->tl, lane->fibers[lane->cur].track, begin, end < begin ? begin : end, func, flags);
+	return lane->tl->err;
 }
 
 /* Ends what lies above the first @keep calls; their own ends were not seen. */
@@ -316,7 +329,6 @@ static int push_inferred(struct viz_lane *lane, struct fiber *f, const struct vi
 static struct fiber *place_enter(struct viz_lane *lane, const struct viz_edge *e)
 {
 	struct fiber *f = &lane->fibers[lane->cur];
-	struct open_call *top = &f->calls[f->nr - 1];
 	struct fiber *chain;
 	size_t pos;
 
@@ -331,10 +343,8 @@ static struct fiber *place_enter(struct viz_lane *lane, const struct viz_edge *e
 		return add_fiber(lane);
 	/* A caller that no edge showed: between the innermost call and this one by the stack
 	 * pointer, else those it passed have ended. */
-	while (f->nr && e->sp && top->sp && e->sp >= top->sp) {
+	while (f->nr && e->sp && f->calls[f->nr - 1].sp && e->sp >= f->calls[f->nr - 1].sp)
 		pop_unseen(lane, f, f->nr - 1, e->ts);
-		top = &f->calls[f->nr - 1];
-	}
 	if (e->flags & VIZ_ENTER_FROM && e->caller && e->caller_func != UINT32_MAX && f->nr)
 		return push_inferred(lane, f, e) ? NULL : f;
 	return f;
@@ -469,7 +479,6 @@ no_memory:
 void viz_lane__lost(struct viz_lane *lane, uint64_t ts, uint64_t calls)
 {
 	(void)ts;
-	lane->lossy = true;
 	lane->tl->trace->tracks[lane->track].lost += calls;
 }
 

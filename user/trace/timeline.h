@@ -39,6 +39,9 @@ void viz_timeline__free(struct viz_timeline *tl);
 
 struct viz_lane *viz_timeline__lane(struct viz_timeline *tl, uint32_t track);
 int viz_lane__edge(struct viz_lane *lane, const struct viz_edge *edge);
+/* A call that is known from begin to end; @flags: enum viz_call_flag. Filters have been applied. */
+int viz_lane__whole(struct viz_lane *lane, uint64_t begin, uint64_t end, uint32_t func,
+		    uint32_t flags);
 /*
  * The frames that were running when recording began, outermost first, as seen at @ts. They
  * go below what has been recorded since, where they fit it; else they are left out.
