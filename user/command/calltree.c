@@ -8,8 +8,11 @@
 enum {
 	NODES_MAX = 1000000,		/* 40 MB */
 	WAITING_MAX = 4096,		/* calls of one track that wait for their caller */
-	KEPT_WHOLE = 256,		/* of those, the slowest are never merged */
+	KEPT_WHOLE = 256,		/* of those, the slowest are not merged */
+	KEPT_LEAST = 16,
+	SHARE = 400,			/* less than this part of its root call is not worth a node */
 	CHILDREN_MAX = 128,
+	LIST_MAX = 32,			/* functions in what was merged */
 	HEIGHT_MAX = 512,		/* deeper calls are cut off below */
 	HEIGHT_CUT = 256,
 };
@@ -128,7 +131,8 @@ static void sum_up_smallest(struct viz_calltree *tree, uint32_t *list, uint16_t 
 	(*nr)--;
 }
 
-static void merge_lists(struct viz_calltree *tree, uint32_t *into, uint16_t *nr, uint32_t from);
+static void merge_lists(struct viz_calltree *tree, uint32_t *into, uint16_t *nr, uint32_t from,
+			uint16_t most);
 
 static void merge_nodes(struct viz_calltree *tree, uint32_t into, uint32_t from)
 {
@@ -139,13 +143,14 @@ static void merge_nodes(struct viz_calltree *tree, uint32_t into, uint32_t from)
 	a->folded += b->folded;
 	if (b->height > a->height)
 		a->height = b->height;
-	merge_lists(tree, &a->child, &a->nr_children, b->child);
+	merge_lists(tree, &a->child, &a->nr_children, b->child, CHILDREN_MAX);
 	node__free(tree, from);
 }
 
-/* Adds the nodes of list @from to list @into; the same functions become one node. Allocates
- * nothing, so pointers into tree->nodes stay valid. */
-static void merge_lists(struct viz_calltree *tree, uint32_t *into, uint16_t *nr, uint32_t from)
+/* Adds the nodes of list @from to list @into; the same functions become one node, and beyond
+ * @most the smallest are summed up. Allocates nothing, so pointers into tree->nodes stay valid. */
+static void merge_lists(struct viz_calltree *tree, uint32_t *into, uint16_t *nr, uint32_t from,
+			uint16_t most)
 {
 	uint32_t next, same;
 
@@ -160,7 +165,7 @@ static void merge_lists(struct viz_calltree *tree, uint32_t *into, uint16_t *nr,
 		}
 		tree->nodes[from].next = *into;
 		*into = from;
-		if (++*nr > CHILDREN_MAX)
+		if (++*nr > most)
 			sum_up_smallest(tree, into, nr);
 	}
 }
@@ -197,10 +202,11 @@ static int compare_totals(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* Merges pairs of neighbours, except the slowest, which a person wants to see one by one. */
-static int merge_waiting(struct viz_calltree *tree, struct viz_calltree_track *track)
+/* Merges pairs of neighbours, except the @keep slowest, which a person wants to see one by
+ * one. */
+static int merge_waiting(struct viz_calltree *tree, struct viz_calltree_track *track, uint32_t keep)
 {
-	uint64_t *totals = malloc(((size_t)track->nr + 1) * sizeof(*totals)), whole = UINT64_MAX;
+	uint64_t *totals = malloc(((size_t)track->nr + 1) * sizeof(*totals)), whole;
 	uint32_t i, n = 0;
 
 	if (!totals)
@@ -208,11 +214,8 @@ static int merge_waiting(struct viz_calltree *tree, struct viz_calltree_track *t
 	for (i = 0; i < track->nr; i++)
 		totals[i] = track->waiting[i].total;
 	qsort(totals, track->nr, sizeof(*totals), compare_totals);
-	if (track->nr > KEPT_WHOLE)
-		whole = totals[KEPT_WHOLE];
+	whole = track->nr > keep ? totals[keep] : 0;
 	free(totals);
-	if (whole == UINT64_MAX)	/* few, but large trees: no exceptions */
-		whole = UINT64_MAX - 1;
 	for (i = 0; i < track->nr; i++) {
 		struct waiting *b = &track->waiting[i], *a = n ? &track->waiting[n - 1] : NULL;
 		uint16_t nr;
@@ -223,7 +226,7 @@ static int merge_waiting(struct viz_calltree *tree, struct viz_calltree_track *t
 			continue;
 		}
 		nr = (uint16_t)a->nr;
-		merge_lists(tree, &a->list, &nr, b->list);
+		merge_lists(tree, &a->list, &nr, b->list, LIST_MAX);
 		a->nr = nr | 0x80000000u;
 		a->end = b->end > a->end ? b->end : a->end;
 		a->begin = b->begin < a->begin ? b->begin : a->begin;
@@ -236,8 +239,8 @@ static int merge_waiting(struct viz_calltree *tree, struct viz_calltree_track *t
 	return 0;
 }
 
-/* Sums up the children below @node that are shorter than tree->small. */
-static void sum_up_small(struct viz_calltree *tree, uint32_t node)
+/* Sums up the children below @node that are shorter than @least. */
+static void sum_up_small(struct viz_calltree *tree, uint32_t node, uint64_t least)
 {
 	struct viz_node *n = &tree->nodes[node];
 	uint32_t *link = &n->child, other = 0, child;
@@ -248,8 +251,8 @@ static void sum_up_small(struct viz_calltree *tree, uint32_t node)
 	while ((child = *link)) {
 		struct viz_node *c = &tree->nodes[child];
 
-		if (child == other || c->total >= tree->small) {
-			sum_up_small(tree, child);
+		if (child == other || c->total >= least) {
+			sum_up_small(tree, child, least);
 			link = &c->next;
 			continue;
 		}
@@ -268,31 +271,39 @@ static void sum_up_small(struct viz_calltree *tree, uint32_t node)
 	}
 }
 
-/* Too many nodes: fewer waiting ones first, then no small ones. */
+/* A caller that comes later is longer than what waits now: what is too small a part of this
+ * will be too small a part of that. */
+static void sum_up_waiting(struct viz_calltree *tree, const struct waiting *w)
+{
+	uint64_t least = w->total / SHARE > tree->small ? w->total / SHARE : tree->small;
+	uint32_t node;
+
+	for (node = w->list; node; node = tree->nodes[node].next)
+		sum_up_small(tree, node, least);
+}
+
+/* Too many nodes: fewer waiting ones first, then fewer small ones. */
 static int shrink(struct viz_calltree *tree)
 {
-	uint32_t goal = tree->budget / 2, t, i, node;
+	uint32_t goal = tree->budget / 2, keep = KEPT_WHOLE, t, i;
 	int err;
 
-	for (t = 0; t < tree->nr_tracks; t++) {
-		err = tree->tracks[t].nr > 2 * KEPT_WHOLE
-			      ? merge_waiting(tree, &tree->tracks[t])
-			      : 0;
-		if (err)
-			return err;
-	}
 	while (tree->live > goal && tree->small < UINT64_MAX / 4) {
-		tree->small = tree->small ? tree->small * 4 : 1000;
-		for (t = 0; t < tree->nr_tracks; t++)
-			for (i = 0; i < tree->tracks[t].nr; i++)
-				for (node = tree->tracks[t].waiting[i].list; node;
-				     node = tree->nodes[node].next)
-					sum_up_small(tree, node);
-		for (t = 0; tree->live > goal && t < tree->nr_tracks; t++) {
-			err = tree->tracks[t].nr > 16 ? merge_waiting(tree, &tree->tracks[t]) : 0;
-			if (err)
-				return err;
+		for (t = 0; t < tree->nr_tracks; t++) {
+			struct viz_calltree_track *track = &tree->tracks[t];
+
+			while (track->nr > 3 * keep) {
+				err = merge_waiting(tree, track, keep);
+				if (err)
+					return err;
+			}
+			for (i = 0; i < track->nr; i++)
+				sum_up_waiting(tree, &track->waiting[i]);
 		}
+		if (keep > KEPT_LEAST)
+			keep /= 2;
+		else
+			tree->small = tree->small ? tree->small * 4 : 1000;
 	}
 	return 0;
 }
@@ -312,7 +323,7 @@ static void adopt(struct viz_calltree *tree, struct viz_calltree_track *track, u
 		    (w->end <= call->begin || w->nr < 2 ||
 		     call->begin - w->begin > w->end - call->begin))
 			break;
-		merge_lists(tree, &n->child, &n->nr_children, w->list);
+		merge_lists(tree, &n->child, &n->nr_children, w->list, CHILDREN_MAX);
 		track->nr--;
 	}
 	for (child = n->child; child; child = tree->nodes[child].next)
@@ -336,7 +347,7 @@ static int add_call(struct viz_calltree *tree, const struct viz_call *call)
 	tree->calls++;
 	adopt(tree, track, node, call);
 	if (track->nr >= WAITING_MAX) {
-		err = merge_waiting(tree, track);
+		err = merge_waiting(tree, track, KEPT_WHOLE);
 		if (err)
 			return err;
 	}
@@ -389,7 +400,8 @@ static int compare_roots(const void *a, const void *b, void *ctx)
 {
 	const struct viz_calltree *tree = ctx;
 	const struct viz_root *x = a, *y = b;
-	uint64_t p = tree->nodes[x->node].total, q = tree->nodes[y->node].total;
+	const struct viz_node *m = &tree->nodes[x->node], *n = &tree->nodes[y->node];
+	uint64_t p = m->total / m->calls, q = n->total / n->calls;
 
 	if (p != q)
 		return p < q ? 1 : -1;
@@ -414,7 +426,8 @@ struct viz_root *viz_calltree__roots(const struct viz_calltree *tree, size_t *nr
 			const struct waiting *w = &tree->tracks[t].waiting[i];
 
 			for (node = w->list; node && *nr < n; node = tree->nodes[node].next)
-				roots[(*nr)++] = (struct viz_root){node, t, w->begin};
+				if (tree->nodes[node].func != (uint32_t)VIZ_CALLTREE_OTHER)
+					roots[(*nr)++] = (struct viz_root){node, t, w->begin};
 		}
 	}
 	qsort_r(roots, *nr, sizeof(*roots), compare_roots, (void *)tree);
@@ -445,7 +458,7 @@ void viz_calltree__fold(struct viz_calltree *tree, uint32_t node,
 		n->nr_children--;
 		c->child = 0;
 		node__free(tree, child);
-		merge_lists(tree, &n->child, &n->nr_children, own);
+		merge_lists(tree, &n->child, &n->nr_children, own, CHILDREN_MAX);
 		link = &n->child;
 	}
 }

@@ -49,7 +49,7 @@ void viz_calltree__free(struct viz_calltree *tree);
 /* A sink (@ctx is the tree). Returns 0 or -ENOMEM. */
 int viz_calltree__calls(void *ctx, const struct viz_call *calls, size_t nr);
 
-/* The roots, the slowest first; freed by the caller. NULL when out of memory. */
+/* The roots, the slowest first (merged ones by their mean); freed by the caller. NULL when out of memory. */
 struct viz_root *viz_calltree__roots(const struct viz_calltree *tree, size_t *nr);
 
 /* Below @node: library functions called by library functions disappear, what they called of

@@ -11,7 +11,7 @@ enum {
 	SUB_BITS = 4,			/* 16 classes to an octave */
 	SELF_WAITING = 16384,		/* calls of one track that wait for their caller */
 	SAME_WAITING = 8,		/* of one function on one track */
-	SAME_WAITING_RECURSIVE = 1024,
+	SAME_WAITING_RECURSIVE = 256,
 };
 
 /* One function on one track: needed to count recursion once. */
