@@ -121,6 +121,7 @@ static const char help_text[] =
 static const struct viz_engine *const engines[] = {
 	&viz_engine_usdt,
 	&viz_engine_eval,
+	&viz_engine_trampoline,
 };
 
 static int parse_engine(struct viz_options *opt, const char *name)
