@@ -34,21 +34,31 @@ static void check(int ok, const char *what)
 	    ":\n.cfi_startproc\n" text "\n.cfi_endproc\n.size " #name ",.-" #name                  \
 	    "\n.popsection\n")
 
-FUNCTION(plain, "plain_in: push %rbx\n mov %rdi,%rbx\n plain_out1: call helper\n pop %rbx\n ret");
-FUNCTION(with_endbr, "endbr64\n with_endbr_in: push %rbp\n mov %rsp,%rbp\n sub $0x40,%rsp\n"
-		     "xor %eax,%eax\n with_endbr_out1: call helper\n leave\n ret");
-FUNCTION(late, "endbr64\n sub $0x28,%rsp\n test %rdi,%rdi\n late_in: je 1f\n mov %rdi,%rax\n"
-	       "late_out1: jmp 2f\n 1: xor %eax,%eax\n late_out2: nop\n 2: add $0x28,%rsp\n ret");
-FUNCTION(spoiled, "spoiled_in: mov %rdi,%rax\n mov $1,%edi\n spoiled_out1: push %rbx\n pop %rbx\n"
-		  "ret");
-/* A loop over a table of handlers, two of which leave by one return. */
-#define LOOP(name)                                                                                 \
-#name "_in: push %rbx\n mov %rdi,%rbx\n 1: movzbl (%rbx),%eax\n add $1,%rbx\n"             \
-	      "lea " #name "_table(%rip),%rcx\n jmp *(%rcx,%rax,8)\n" #name                        \
-	      "_h0: call helper\n jmp 1b\n"
+/* A loop over a table of handlers: 0 goes on, 1 and 2 are the function's own. */
+#define DISPATCH(name)                                                                             \
+	"1: movzbl (%rbx),%eax\n add $1,%rbx\n lea " #name                                         \
+	"_table(%rip),%rcx\n jmp *(%rcx,%rax,8)\n" #name "_h0: call helper\n jmp 1b\n"
+#define LOOP(name) #name "_in: push %rbx\n mov %rdi,%rbx\n" DISPATCH(name)
 #define TABLE(name)                                                                                \
 	asm(".pushsection .data.rel.ro,\"aw\"\n.balign 8\n" #name "_table: .quad " #name           \
 	    "_h0, " #name "_h1, " #name "_h2\n.popsection")
+
+FUNCTION(plain, LOOP(plain) "plain_h1: plain_h2: mov %rbx,%rdi\n plain_out1: call helper\n"
+			    "pop %rbx\n ret");
+TABLE(plain);
+FUNCTION(with_endbr,
+	 "endbr64\n with_endbr_in: push %rbp\n mov %rsp,%rbp\n sub $0x40,%rsp\n" DISPATCH(
+		 with_endbr) "with_endbr_h1: with_endbr_h2: xor %eax,%eax\n"
+			     "with_endbr_out1: call helper\n leave\n ret");
+TABLE(with_endbr);
+FUNCTION(late, "endbr64\n sub $0x28,%rsp\n test %rdi,%rdi\n late_in: je late_h2\n" DISPATCH(
+		       late) "late_h1: mov %rdi,%rax\n late_out1: jmp 2f\n"
+			     "late_h2: xor %eax,%eax\n late_out2: nop\n 2: add $0x28,%rsp\n ret");
+TABLE(late);
+FUNCTION(spoiled,
+	 "spoiled_in: mov %rdi,%rax\n mov $1,%edi\n push %rbx\n" DISPATCH(
+		 spoiled) "spoiled_h1: spoiled_h2: spoiled_out1: call helper\n pop %rbx\n ret");
+TABLE(spoiled);
 FUNCTION(threaded, LOOP(threaded) "threaded_h1: mov %rbx,0x48(%rdi)\n xor %esi,%esi\n "
 				  "threaded_out1: call helper\n"
 				  "2: mov %rdx,%rax\n pop %rbx\n ret\n"
@@ -77,14 +87,20 @@ FUNCTION(switched, "switched_in: push %rbx\n mov %rdi,%rbx\n"
 asm(".pushsection .rodata\n.balign 4\nswitched_table: .long switched_h0-switched_table\n"
     ".long switched_h1-switched_table\n.long 0x7fffffff\n.popsection");
 /* Code after what never returns is not led to; the rest must be certain by itself. */
-FUNCTION(dead, "dead_in: push %rbx\n test %rdi,%rdi\n je 1f\n call helper\n jmp 2f\n"
-	       "mov %rax,%rax\n 1: xor %eax,%eax\n 2: pop %rbx\n dead_out1: ret");
+FUNCTION(dead, LOOP(dead) "dead_h1: call helper\n jmp 3f\n mov %rax,%rax\n"
+			  "dead_h2: xor %eax,%eax\n 3: pop %rbx\n dead_out1: ret");
+TABLE(dead);
 /* The part of it that a profile calls cold lives elsewhere, and holds the only exit. */
-FUNCTION(split,
-	 "split_in: push %rbx\n mov %rdi,%rbx\n test %rdi,%rdi\n split_out1: jne split_cold\n"
-	 "xor %eax,%eax\n jmp split_cold2");
+FUNCTION(split, LOOP(split) "split_h1: test %rax,%rax\n jne split_cold\n split_h2: jmp 1b");
+TABLE(split);
 asm(".pushsection .text.unlikely,\"ax\"\n.cfi_startproc\n.cfi_def_cfa_offset 16\n"
-    "split_cold: call helper\n split_cold2: pop %rbx\n ret\n.cfi_endproc\n.popsection");
+    "split_cold: mov %rax,%rdi\n split_out1: call helper\n pop %rbx\n ret\n.cfi_endproc\n"
+    ".popsection");
+/* The work is done by another function: the way out is behind it. */
+FUNCTION(handed, "handed_in: push %rbx\n mov %rdi,%rbx\n call helper\n mov %rax,%rdx\n"
+		 "call helper\n pop %rbx\n handed_out1: ret");
+/* Refused: the work is done when this function has left its place to another one. */
+FUNCTION(gone, "push %rbx\n mov %rdi,%rbx\n call helper\n pop %rbx\n jmp helper");
 /* Refused: a return with something left on the stack, and an unknown stack. */
 FUNCTION(leaky, "push %rbx\n ret");
 FUNCTION(aligned, "push %rbp\n and $-32,%rsp\n pop %rbp\n ret");
@@ -179,13 +195,15 @@ static void test_sites(void)
 	accepted("plain", 1, 0, 8, "push on the way in, call on the way out");
 	accepted("with_endbr", 1, 0, 72, "past endbr64; a frame pointer");
 	accepted("late", 2, 0x28, 0x28, "past endbr64, sub and test to the first jump");
-	accepted("spoiled", 1, 0, 0, "not past an argument's loss");
+	accepted("spoiled", 1, 0, 8, "not past an argument's loss");
 	accepted("threaded", 2, 0, 8, "handlers in a table of addresses");
 	accepted("entered", 1, 0, 0, "not before what a table points at");
 	accepted("switched", 1, 0, 0, "handlers in a table of distances");
 	accepted("tail", 2, 0, 0, "a tail call is a way out");
 	accepted("dead", 1, 0, 0, "with code that nothing leads to, only the return itself");
 	accepted("split", 1, 0, 8, "the cold part of a function elsewhere");
+	accepted("handed", 1, 0, 0, "not before the calls when those do the work");
+	refused("gone", "a tail call that does the work");
 	check(!find("threaded", &sites, why) && sites.settled, "the store is before the ways out");
 	accepted("unsettled", 2, 0, 8, "a store behind the ways out does not make them dear");
 	check(!find("unsettled", &sites, why) && !sites.settled, "but it is told");

@@ -305,6 +305,23 @@ bool viz_elf__to_vaddr(const struct viz_elf *elf, uint64_t offset, uint64_t *vad
 	return false;
 }
 
+bool viz_elf__to_code(const struct viz_elf *elf, uint64_t offset, uint64_t *vaddr)
+{
+	unsigned int i;
+
+	for (i = 0; i < elf->nr_loads; i++) {
+		const struct viz_elf_load *load = &elf->loads[i];
+		uint64_t before = load->offset & 4095;
+
+		if (load->exec && before <= load->vaddr && offset >= load->offset - before &&
+		    offset < load->offset + load->filesz) {
+			*vaddr = load->vaddr - load->offset + offset;
+			return true;
+		}
+	}
+	return false;
+}
+
 bool viz_elf__is_code(const struct viz_elf *elf, uint64_t vaddr)
 {
 	const struct viz_elf_load *load;

@@ -51,6 +51,9 @@ void *viz_elf__section_data(const struct viz_elf *elf, const char *name, size_t 
 /* Both return false when no loaded segment has it in the file. */
 bool viz_elf__to_offset(const struct viz_elf *elf, uint64_t vaddr, uint64_t *offset);
 bool viz_elf__to_vaddr(const struct viz_elf *elf, uint64_t offset, uint64_t *vaddr);
+/* Where a page of an executable segment that is mapped from @offset has its place. It may
+ * begin before the segment, and then belongs to two of them: the executable one is meant. */
+bool viz_elf__to_code(const struct viz_elf *elf, uint64_t offset, uint64_t *vaddr);
 bool viz_elf__is_code(const struct viz_elf *elf, uint64_t vaddr);
 
 /* Bytes as the file has them (not relocated). NULL unless all are in one segment. */

@@ -84,6 +84,7 @@ struct region {
 	double *weight;
 	size_t nr;
 	uint32_t enter; /* instruction of the entry's probe */
+	bool dispatches; /* it interprets by itself */
 };
 
 static void region__free(struct region *r)
@@ -245,14 +246,18 @@ static void region__price(struct region *r, double each)
 	}
 }
 
-/* What must come first: the entry's own site, and with @stores the stores in question. */
+/*
+ * What must come first: the entry's own site, with @stores the stores in question, and where
+ * the work is done by a function that is called, every call.
+ */
 static void region__hold(struct region *r, bool stores, int32_t store_disp)
 {
 	for (size_t i = 0; i < r->nr; i++) {
 		const struct viz_insn *in = &r->flow->insns[r->insn[i]];
 
 		r->nodes[i].before = r->insn[i] == r->enter ||
-				     (stores && in->store && in->store_disp == store_disp);
+				     (stores && in->store && in->store_disp == store_disp) ||
+				     (!r->dispatches && in->kind == VIZ_INSN_CALL);
 	}
 }
 
@@ -339,6 +344,20 @@ static int collect(const struct viz_elf *elf, const struct region *r, int32_t st
 	return out->nr_leave ? 0 : -ENOENT;
 }
 
+/*
+ * Without a dispatch of its own (3.14's interpreter of tail calls, or a loop that the compiler
+ * made a function of its own) it must at least be there again when the work is done.
+ */
+static int check_work(struct region *r)
+{
+	for (size_t i = 0; i < r->flow->nr; i++)
+		r->dispatches |= r->flow->nodes[i].dispatch;
+	for (size_t i = 0; i < r->flow->nr && !r->dispatches; i++)
+		if (r->flow->nodes[i].leaves && r->flow->insns[i].kind != VIZ_INSN_RETURN)
+			return -ENOTSUP;
+	return 0;
+}
+
 static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, uint32_t enter,
 		       int32_t store_disp, struct viz_eval_sites *out, char *why, size_t why_size)
 {
@@ -350,6 +369,11 @@ static int find_leaves(const struct viz_elf *elf, const struct viz_flow *flow, u
 		err = region__link(&r);
 	if (err) {
 		viz_why(why, why_size, err, "the ways out of the eval function are not clear");
+		goto cleanup;
+	}
+	err = check_work(&r);
+	if (err) {
+		viz_why(why, why_size, err, "the eval function gives its place to another one");
 		goto cleanup;
 	}
 	r.enter = enter;

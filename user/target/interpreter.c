@@ -186,12 +186,8 @@ static int find_bias(const struct viz_elf *elf, const struct viz_map *map, uint6
 {
 	uint64_t vaddr;
 
-	/* The first page of a segment may begin before the segment itself. */
-	if (!viz_elf__to_vaddr(elf, map->offset, &vaddr)) {
-		if (!viz_elf__to_vaddr(elf, map->offset + PAGE - 1, &vaddr))
-			return -ENOENT;
-		vaddr -= PAGE - 1;
-	}
+	if (!viz_elf__to_code(elf, map->offset, &vaddr))
+		return -ENOENT;
 	*bias = map->start - vaddr;
 	if (*bias % PAGE || (viz_elf__is_fixed(elf) && *bias))
 		return -ENOENT;
