@@ -112,7 +112,14 @@ async function querySlices(page) {
 }
 
 async function perfettoReads(suffix, shot) {
-	const file = sample(suffix), server = await view(file, "--once");
+	const file = sample(suffix);
+	let server;
+	// Perfetto's port is fixed; somebody else's viewer may have it for a moment
+	for (let turn = 0; !server; turn++)
+		server = await view(file, "--once").catch(async error => {
+			if (turn === 30 || !/127\.0\.0\.1:9001: Address already in use/.test(error.message)) throw error;
+			await new Promise(resolve => setTimeout(resolve, 1000));
+		});
 	assert.match(server.url, /^https:\/\/ui\.perfetto\.dev\/#!\/\?url=http:\/\/127\.0\.0\.1:9001\//);
 	const page = await perfettoPage();
 	try {
