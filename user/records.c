@@ -46,6 +46,19 @@ static bool still_starting(struct viz_session *s, struct viz_target *t, const st
 	return t->in_startup;
 }
 
+/*
+ * Only these escape the slot (specialised calls that do not ask for it: BINARY_SUBSCR_GETITEM in
+ * 3.11.0 to 3.11.3, CALL_ALLOC_AND_ENTER_INIT in 3.13). Other frames that have no call of their
+ * own are real: a generator's, while throw() goes through it to the one it delegates to.
+ */
+static bool can_escape(const struct viz_func *f)
+{
+	const char *last = strrchr(f->name, '.');
+
+	last = last ? last + 1 : f->name;
+	return !strcmp(last, "__getitem__") || !strcmp(last, "__init__");
+}
+
 static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
@@ -71,9 +84,11 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)
 		return -ENOMEM;
-	if (edge.flags & VIZ_ENTER_FROM)
-		viz_hash__get(&t->codes, ((const struct viz_enter_from *)rec)->caller_code,
-			      &edge.caller_func);
+	if (edge.flags & VIZ_ENTER_FROM &&
+	    viz_hash__get(&t->codes, ((const struct viz_enter_from *)rec)->caller_code,
+			  &edge.caller_func) &&
+	    !can_escape(&s->trace->funcs[edge.caller_func]))
+		edge.caller_func = UINT32_MAX;
 	return viz_lane__edge(lane->lane, &edge);
 }
 
@@ -155,6 +170,8 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 		t = viz_session__add_target(s, (pid_t)rec->tgid);
 	if (t)
 		viz_session__prepare_new(s, t);
+	if (rec->head.flags & VIZ_LIFE_HELD)
+		viz_stack_guard__release(&s->stack_guard, (pid_t)rec->tgid);
 }
 
 static void take_exit(struct viz_session *s, const struct viz_life *rec)
