@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "session.h"
+#include "target/bystanders.h"
 #include "target/custom_probe.h"
 #include "trace/custom.h"
 
@@ -79,6 +80,23 @@ static bool is_attached(const struct viz_custom_events *events,
       return true;
   }
   return false;
+}
+
+static bool is_target(pid_t pid, void *ctx) {
+  return viz_session__target(ctx, pid) != NULL;
+}
+
+/* As for the interpreter (scope_of() in targets.c), but by who else has this
+ * file: a child is then listened to from its first instruction. */
+static pid_t scope_of(const struct looking *looking,
+                      const struct viz_custom_site *site) {
+  struct viz_session *s = looking->events->s;
+
+  if (looking->scope == -1 || !s->opt->select.follow)
+    return looking->scope;
+  return viz_bystanders__count(site->dev, site->ino, is_target, s, NULL, 0) > 0
+             ? looking->scope
+             : -1;
 }
 
 static int attach_site(const struct viz_custom_site *site, void *ctx) {

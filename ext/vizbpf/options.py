@@ -57,40 +57,36 @@ def _parser():
                        ("no_file_info", "leave sources out of the result")):
         parser.flag(name, help=text)
     parser.option("log_audit", nargs="*", default=None, help="audit events that match these")
-    parser.option("module", "-m", default=None, help=argparse.SUPPRESS)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
-def _split(arguments):
-    """Options, and the program with its arguments. -m takes all that follows it."""
-    if "--" in arguments:
-        at = arguments.index("--")
+def _split(parser, arguments):
+    """Options, and the program with its arguments: behind "--", or from the first word that
+    is no option on. What follows the program is its own, "--" and -m too."""
+    at = len(arguments)
+    for mark in ("--", "-m"):
+        if mark in arguments[:at]:
+            at = arguments.index(mark)
+    head = parser.parse_args(arguments[:at])
+    if head.command:
+        at -= len(head.command)
+    elif arguments[at:at + 1] == ["--"]:
         return arguments[:at], arguments[at + 1:]
-    return arguments, None
+    return arguments[:at], arguments[at:]
 
 
 def parse(arguments):
     parser = _parser()
-    ours, command = _split(arguments)
-    if command is None and "-m" in ours:
-        at = ours.index("-m")
-        head = parser.parse_args(ours[:at])
-        if not head.command:  # else it is the program's own -m
-            ours, command = ours[:at], ours[at:]
+    ours, command = _split(parser, arguments)
     options = parser.parse_args(ours)
-    if command is None:
-        command = options.command
-    elif options.command:
-        parser.error("what is %r before the program?" % options.command[0])
-    if command and command[0] == "-m":
+    if not command:
+        parser.error("no program is given")
+    options.module, options.command = None, command
+    if command[0] == "-m":
         if len(command) < 2:
             parser.error("-m needs the name of a module")
         options.module, options.command = command[1], command[2:]
-    else:
-        options.module, options.command = None, command
-        if not command:
-            parser.error("no program is given")
     if options.include_files is not None and options.exclude_files is not None:
         parser.error("--include_files and --exclude_files cannot both be given")
     return options

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The in-process recorder: exact, filtered, bounded."""
+import asyncio
+import collections
+import gc
+import os
+import sys
+import threading
+import time
+
+import sample
+import vizbpf
+from support import find, names, recorded, short
+from vizbpf import VizTracer
+
+
+def _truth(function):
+    """Calls as sys.setprofile sees them: functions of sample.py by name, resumes included."""
+    seen = collections.Counter()
+
+    def hook(frame, event, arg):
+        if event == "call" and frame.f_code.co_filename == sample.__file__:
+            seen[frame.f_code.co_name] += 1
+
+    threading.setprofile(hook)
+    sys.setprofile(hook)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return seen
+
+
+def _counted(trace):
+    return collections.Counter(short(e["name"]) for e in trace["traceEvents"]
+                               if e["ph"] in "XB" and sample.__file__ in e["name"])
+
+
+def _same(function, **settings):
+    function()  # warm: specialised code must be counted as well
+    truth = _truth(function)
+    trace = recorded(function, **settings)
+    assert sum(truth.values()) > 5, truth
+    assert _counted(trace) == truth, (_counted(trace) - truth, truth - _counted(trace))
+    return trace
+
+
+def test_exact_with_c_functions():
+    _same(sample.everything)
+
+
+def test_exact_without_c_functions():
+    _same(sample.everything, ignore_c_function=True)
+
+
+def test_exact_with_arguments():
+    _same(sample.everything, log_func_args=True, log_func_retval=True)
+
+
+def test_slices_nest():
+    trace = recorded(sample.everything)
+    by_thread = collections.defaultdict(list)
+    for e in trace["traceEvents"]:
+        if e["ph"] == "X":
+            by_thread[e["tid"]].append((round(e["ts"] * 1000), -round(e["dur"] * 1000)))
+    for slices in by_thread.values():
+        ends = []
+        for begin, duration in sorted(slices):
+            end = begin - duration
+            while ends and ends[-1] <= begin:
+                ends.pop()
+            # two readings of the clock may round differently by a nanosecond
+            assert not ends or end <= ends[-1] + 1, (begin, end, ends[-1])
+            ends.append(end)
+
+
+def test_times_are_of_the_monotonic_clock():
+    before = time.monotonic() * 1e6
+    trace = recorded(lambda: time.sleep(0.05))
+    after = time.monotonic() * 1e6
+    sleep, = find(trace, "time.sleep")
+    assert before - 50 <= sleep["ts"] and sleep["ts"] + sleep["dur"] <= after + 50, (before, sleep, after)
+    assert 50000 <= sleep["dur"] < 500000, sleep
+
+
+def test_c_functions_have_names():
+    def calls():
+        len([1])
+        [].append(1)
+        sorted([2, 1])
+        "a,b".split(",")
+        int("3")
+        os.getpid()
+
+    seen = set(names(recorded(calls)))
+    want = {"builtins.len", "list.append", "builtins.sorted", "str.split", "posix.getpid"}
+    assert want <= seen, want - seen
+    if sys.version_info >= (3, 12):
+        assert "builtins.int" in seen
+    assert not set(names(recorded(calls, ignore_c_function=True))) & want
+
+
+def test_raised_calls_are_marked():
+    def fails():
+        raise ValueError("x")
+
+    def catches():
+        try:
+            fails()
+        except ValueError:
+            pass
+
+    trace = recorded(catches)
+    assert find(trace, "fails")[0]["args"]["raised"] is True
+    assert "args" not in find(trace, "catches")[0]
+
+
+def test_arguments_and_results():
+    def called(a, *rest, b=2, **more):
+        return [a, rest]
+
+    trace = recorded(lambda: called(1, "x", b="é", z=None), log_func_args=True, log_func_retval=True)
+    args = find(trace, "called")[0]["args"]
+    assert args["func_args"] == {"a": "1", "rest": "('x',)", "b": "'é'", "more": "{'z': None}"}, args
+    assert args["return_value"] == "[1, ('x',)]", args
+
+
+def test_hostile_arguments():
+    class Bad:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    def called(a, self):
+        return a
+
+    def bad_repr(value):
+        raise RuntimeError("no")
+
+    trace = recorded(lambda: called(Bad(), 1), log_func_args=True, log_func_retval=True)
+    assert find(trace, "called")[0]["args"]["func_args"]["a"] == "<Bad object>"
+    trace = recorded(lambda: called(1, 2), log_func_args=True, log_func_repr=bad_repr)
+    assert find(trace, "called")[0]["args"]["func_args"]["a"] == "(not representable)"
+    trace = recorded(lambda: called(1, 2), log_func_args=True, log_func_repr=lambda v: "r%s" % v)
+    assert find(trace, "called")[0]["args"]["func_args"] == {"a": "r1", "self": "r2"}
+
+
+def test_exceptions_are_shown_on_request():
+    def fails():
+        raise ValueError("x")
+
+    def catches():
+        try:
+            fails()
+        except ValueError:
+            pass
+
+    trace = recorded(catches, log_exception=True)
+    if sys.version_info >= (3, 12):
+        assert names(trace, "i") == ["exception raised", "exception caught"]
+        assert find(trace, "exception raised")[0]["args"] == {"exception": "ValueError('x')"}
+
+
+def test_garbage_collections_are_shown_on_request():
+    trace = recorded(gc.collect, log_gc=True)
+    counters = [e for e in find(trace, "garbage collection") if e["ph"] == "C"]
+    assert [e["args"]["collecting"] for e in counters] == [1, 0], counters
+
+
+def test_depth_duration_and_files():
+    def outer():
+        inner()
+        time.sleep(0.02)
+
+    def inner():
+        sample.leaf(1)
+
+    trace = recorded(outer, max_stack_depth=2, ignore_c_function=True)
+    assert {short(n) for n in names(trace)} == {"outer", "inner"}, names(trace)
+    trace = recorded(outer, min_duration=10000, ignore_c_function=True)
+    assert {short(n) for n in names(trace)} == {"outer"}, names(trace)
+    trace = recorded(outer, exclude_files=[sample.__file__], ignore_c_function=True)
+    assert {short(n) for n in names(trace)} == {"outer", "inner"}, names(trace)
+    trace = recorded(sample.calls_back, include_files=[sample.__file__], ignore_c_function=True)
+    assert {short(n) for n in names(trace)} == {"calls_back", "leaf"}, names(trace)
+    # what a rejected function calls is rejected with it
+    trace = recorded(outer, include_files=[sample.__file__])
+    assert names(trace) == [], names(trace)
+
+
+def test_ring_keeps_the_latest_and_the_quiet():
+    def quiet():
+        sample.leaf(0)
+
+    def busy():
+        for i in range(30000):
+            sample.leaf(i)
+
+    def program():
+        thread = threading.Thread(target=quiet, name="quiet one")
+        thread.start()
+        thread.join()
+        busy()
+        sample.recursive(2)
+
+    tracer = VizTracer(verbose=0, tracer_entries=8192, ignore_c_function=True, register_global=False)
+    tracer.start()
+    program()
+    tracer.stop()
+    count = tracer.parse()
+    seen = collections.Counter(short(n) for n in names(tracer.data))
+    assert 4096 <= count <= 8192 + 2048, count
+    assert tracer.data["viztracer_metadata"]["overflow"] is True
+    assert seen["quiet"] == 1 and seen["recursive"] == 3, seen
+    tracer.clear()
+
+
+def test_threads_have_their_names():
+    ready = threading.Event()
+    lives = threading.Thread(target=ready.wait, name="lives on", daemon=True)
+    lives.start()
+
+    def program():
+        for name in ("first", "zweiter \u00e4\""):
+            thread = threading.Thread(target=sample.leaf, args=(1,), name=name)
+            thread.start()
+            thread.join()
+        ready.set()
+        lives.join()
+
+    trace = recorded(program)
+    given = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    assert {"first", "zweiter \u00e4\"", "MainThread"} <= given, given
+
+
+def test_threads_that_run_already():
+    if sys.version_info < (3, 9):
+        from support import Skip
+
+        raise Skip("3.8 can set a profile function for the calling thread only")
+    go, done = threading.Event(), threading.Event()
+
+    def work():
+        go.wait()
+        sample.leaf(1)
+        done.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    trace = recorded(lambda: (go.set(), done.wait()))
+    thread.join()
+    assert find(trace, "leaf"), names(trace)
+
+
+def test_open_calls_when_recording_stops():
+    tracer = VizTracer(verbose=0, register_global=False)
+
+    def inside():
+        tracer.stop()
+
+    tracer.start()
+    inside()
+    tracer.parse()
+    event, = [e for e in find(tracer.data, "inside")]
+    assert event["ph"] == "B" and "dur" not in event, event
+    tracer.clear()
+
+
+def test_start_and_stop_in_odd_places():
+    tracer = VizTracer(verbose=0, register_global=False)
+
+    def starts():
+        tracer.start()
+        sample.leaf(1)
+
+    def stops():
+        sample.leaf(2)
+        tracer.stop()
+
+    for _ in range(20):
+        starts()  # returns from calls that began before
+        sample.leaf(3)
+        stops()
+    tracer.parse()
+    assert _counted(tracer.data)["leaf"] == 60, _counted(tracer.data)
+    tracer.clear()
+
+
+def test_asyncio_tasks_have_tracks():
+    async def job(n):
+        for _ in range(3):
+            await asyncio.sleep(0)
+            sample.leaf(n)
+
+    async def main():
+        tasks = [asyncio.ensure_future(job(i)) for i in range(3)]
+        if hasattr(tasks[0], "set_name"):
+            for i, task in enumerate(tasks):
+                task.set_name("job number %d" % i)
+        await asyncio.gather(*tasks)
+
+    def program():
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+
+    trace = recorded(program, log_async=True, ignore_c_function=True)
+    tracks = {e["args"]["name"]: e["tid"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    assert {"job number 0", "job number 1", "job number 2"} <= set(tracks), tracks
+    for i in range(3):
+        own = [e for e in trace["traceEvents"] if e["tid"] == tracks["job number %d" % i] and e["ph"] == "X"]
+        assert sum(short(e["name"]) == "leaf" for e in own) == 3, own
+
+
+def test_custom_events_reach_the_recorder():
+    def program():
+        with vizbpf.event("outer", {"n": 1}, "cat"):
+            vizbpf.instant("here", {"a": [1]}, "p")
+        vizbpf.counter("level", 2.5)
+        vizbpf.async_begin("request", "id-1")
+        vizbpf.async_end("request", "id-1")
+        vizbpf.flow("f")
+        vizbpf.flow("f", end=True)
+        with vizbpf.object("job", {"state": "new"}):
+            pass
+        vizbpf.log_var("text", "value")
+
+    trace = recorded(program)
+    own = [(e["ph"], e["name"]) for e in trace["traceEvents"] if e["ph"] in "BEiCbestfNOD"]
+    assert own == [("B", "outer"), ("i", "here"), ("E", "outer"), ("C", "level"), ("b", "request"),
+                   ("e", "request"), ("s", "flow"), ("f", "flow"), ("N", "job"), ("O", "job"),
+                   ("D", "job"), ("i", "text")], own
+    assert find(trace, "here")[0]["s"] == "p" and find(trace, "level")[0]["args"] == {"value": 2.5}
+    assert find(trace, "outer")[0]["args"] == {"n": 1}
+    ids = {e["id"] for e in find(trace, "request")}
+    assert len(ids) == 1, ids
+    snapshot = [e for e in find(trace, "job") if e["ph"] == "O"]
+    assert snapshot[0]["args"] == {"snapshot": {"state": "new"}}
+
+
+def test_a_million_calls_stay_bounded():
+    def program():
+        leaf = sample.leaf
+        for i in range(300000):
+            leaf(i)
+
+    tracer = VizTracer(verbose=0, tracer_entries=50000, ignore_c_function=True, register_global=False)
+    tracer.start()
+    program()
+    tracer.stop()
+    assert tracer.parse() <= 52048 and tracer.total_entries > 45000
+    tracer.clear()
+
+
+def test_deep_recursion():
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20000)
+    try:
+        depth = 900 if sys.version_info < (3, 11) else 15000
+        trace = recorded(lambda: sample.recursive(depth), ignore_c_function=True)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert _counted(trace)["recursive"] >= 900
