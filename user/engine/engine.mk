@@ -21,20 +21,10 @@ REC_PARTS := loader monitor wrap
 REC_HEADERS := $(wildcard $(REC_DIR)/*.h)
 RECORDER := $(BUILD)/recorder_image.h
 
-$(REC_OUT)/loader.o: $(REC_DIR)/loader.c $(REC_HEADERS)
+$(REC_OUT)/%.o: $(REC_DIR)/%.c $(REC_HEADERS)
 	$(call say,REC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(REC_CC) $(REC_CFLAGS) -c -o $@ $<
-
-$(REC_OUT)/monitor.o: $(REC_DIR)/recorder.c $(REC_HEADERS)
-	$(call say,REC,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(REC_CC) $(REC_CFLAGS) -DVIZ_REC_MODE=1 -c -o $@ $<
-
-$(REC_OUT)/wrap.o: $(REC_DIR)/recorder.c $(REC_HEADERS)
-	$(call say,REC,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(REC_CC) $(REC_CFLAGS) -DVIZ_REC_MODE=2 -c -o $@ $<
 
 $(REC_OUT)/loader.elf: $(REC_DIR)/loader.ld
 $(REC_OUT)/monitor.elf $(REC_OUT)/wrap.elf: $(REC_DIR)/recorder.ld
