@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "custom_events.h"
 #include "session.h"
 #include "trace/code_names.h"
 
@@ -188,10 +189,7 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 		lane = &s->lanes[index];
 		if (!s->trace->tracks[lane->track].name)
 			viz_session__name_thread(s, lane, rec->comm);
-		viz_session__release_held(s, lane);
-		viz_lane__close(lane->lane, rec->head.ts);
-		lane->ended = true;
-		viz_hash__remove(&s->by_tid, rec->head.tid);
+		viz_session__end_lane(s, lane, rec->head.ts);
 	}
 	if (rec->head.flags & VIZ_LIFE_LAST)
 		viz_session__end_target(s, t, rec->head.ts, true);
@@ -232,6 +230,17 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 			     low ? "vizbpf: deep recursion, recording pauses" :
 				   "vizbpf: recording goes on",
 			     args);
+}
+
+static int take_custom(struct viz_session *s, const struct viz_custom *rec, size_t size)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_thread_lane *lane;
+
+	if (!t || t->state != VIZ_TARGET_ACTIVE)
+		return 0;
+	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
+	return lane ? viz_custom_events__take(s->custom, rec, size, lane->track) : -ENOMEM;
 }
 
 static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
@@ -296,6 +305,9 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	case VIZ_STACK_LOW:
 	case VIZ_STACK_HIGH:
 		take_guard(s, record, head->kind == VIZ_STACK_LOW);
+		break;
+	case VIZ_CUSTOM:
+		err = take_custom(s, record, size);
 		break;
 	case VIZ_SLOT_EMPTY:
 		take_slot_empty(s, record);

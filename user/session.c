@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "custom_events.h"
 #include "live_names.h"
 #include "output/file.h"
+#include "sources.h"
 #include "summary.h"
 #include "target/mmap_watch.h"
 #include "target/procfs.h"
@@ -150,6 +152,12 @@ static int open_trace(struct viz_session *s, struct viz_options *opt)
 				     : viz_writer__new(s->trace, opt->path, out);
 	if (!s->writer)
 		return -ENOMEM;
+	if (opt->sources) {
+		s->sources = viz_sources__new();
+		if (!s->sources)
+			return -ENOMEM;
+		viz_writer__sources(s->writer, viz_sources__read, s->sources);
+	}
 	s->timeline = viz_timeline__new(s->trace, &opt->filter, on_calls, s);
 	if (!s->timeline)
 		return -ENOMEM;
@@ -227,13 +235,18 @@ static void drain_engines(struct viz_session *s)
 			t->engine->drain(s, t);
 }
 
-/* A wanted process has mapped an interpreter: it is prepared before it runs Python. */
-static void on_mapped(void *ctx, pid_t pid)
+/* A wanted process has mapped an interpreter: it is prepared before it runs Python. One that is
+ * recorded may have mapped a library with probes. */
+static void on_mapped(void *ctx, pid_t pid, uint64_t addr, const char *name)
 {
 	struct viz_session *s = ctx;
 	struct viz_target *t = viz_session__target(s, pid);
 
-	if (t)
+	if (!t)
+		return;
+	if (t->state == VIZ_TARGET_ACTIVE)
+		viz_custom_events__look(s->custom, pid, t->scope, addr);
+	else if (strstr(name, "python"))
 		viz_session__prepare_new(s, t);
 }
 
@@ -298,6 +311,8 @@ static int finish(struct viz_session *s)
 		viz_session__end_target(s, t, s->end_ts, true);
 	}
 	err = viz_timeline__flush(s->timeline);
+	if (!err)
+		err = viz_custom_events__end(s->custom, s->end_ts);
 	for (uint32_t i = 0; i < s->trace->nr_processes && !err && s->writer->ops->process; i++)
 		err = s->writer->ops->process(s->writer, i);
 	for (uint32_t i = 0; i < s->trace->nr_tracks && !err && s->writer->ops->track; i++)
@@ -346,12 +361,13 @@ static int prepare(struct viz_session *s, struct viz_options *opt)
 		err = viz_probes__select(s->probes, &opt->select);
 	if (err)
 		return err;
-	if (opt->select.follow || opt->launches || viz_select__open(&opt->select)) {
-		s->watch = viz_mmap_watch__new();
-		if (!s->watch)
-			viz_warn("new programs are recorded late: perf events are refused (%s)",
-				 strerror(errno));
-	}
+	s->watch = viz_mmap_watch__new();
+	if (!s->watch)
+		viz_warn("new programs are recorded late: perf events are refused (%s)",
+			 strerror(errno));
+	s->custom = viz_custom_events__new(s);
+	if (!s->custom)
+		return -ENOMEM;
 	return 0;
 }
 
@@ -376,15 +392,13 @@ int viz_session__run(struct viz_options *opt)
 	err = end_err;
 	if (s->writer->ops->end(s->writer) && !err)
 		err = -EIO;
-	end_err = viz_output__close(s->writer->out);
-	if (!err)
-		err = end_err;
 	if (err)
 		viz_error("%s: %s (what was written is kept and valid)", opt->path, strerror(-err));
 	viz_summary__end(s, err);
 cleanup:
 	if (s->guardian)
 		viz_guardian__finish(s->guardian);
+	viz_custom_events__free(s->custom);
 	viz_probes__free(s->probes);
 	viz_timeline__free(s->timeline);
 	viz_writer__free(s->writer);
@@ -393,6 +407,7 @@ cleanup:
 	viz_builds__free(s->builds);
 	viz_session__free_targets(s);
 	viz_mmap_watch__free(s->watch);
+	viz_sources__free(s->sources);
 	if (signals >= 0)
 		close(signals);
 	if (opt->launches) {

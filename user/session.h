@@ -78,6 +78,8 @@ struct viz_session {
 	struct viz_probes *probes;
 	struct viz_mmap_watch *watch;
 	struct viz_live_names *names;
+	struct viz_custom_events *custom;
+	struct viz_sources *sources;	/* NULL: not wanted */
 	struct viz_target *targets;
 	struct viz_hash by_pid;		/* pid -> index into by_index */
 	struct viz_target **by_index;
@@ -118,6 +120,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 /* Gives the thread's track a name; @name is not trusted. */
 void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
 			      const char *name);
+/* The thread ended, or its recording does: what is open is closed. */
+void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, uint64_t ts);
 /* Open calls that the BPF programs hold back are open calls of the timeline from here on. */
 void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *lane);
 /* Calls that were lost since the last look: counted, and shown where it happened. */

@@ -10,8 +10,10 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "custom_events.h"
 #include "live_names.h"
 #include "session.h"
+#include "sources.h"
 #include "target/bystanders.h"
 #include "target/container.h"
 #include "target/process_name.h"
@@ -207,6 +209,8 @@ static int enter_trace(struct viz_session *s, struct viz_target *t, const char *
 		return -ENOMEM;
 	describe(s, t);
 	label_container(s, t);
+	if (s->sources)
+		viz_sources__add(s->sources, t->process, t->pid);
 	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major, b->minor,
 		 b->micro);
 	p = &s->trace->processes[t->process];
@@ -246,6 +250,7 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 		t->state = VIZ_TARGET_WANTED;
 		goto release;
 	}
+	viz_custom_events__look(s->custom, t->pid, t->scope, 0);
 	viz_debug(VIZ_LOG_LIFE, "pid %d: CPython %s, engine %s: %s", t->pid,
 		  s->trace->processes[t->process].python, t->engine->name, reason);
 	return 0;
@@ -296,6 +301,7 @@ void viz_session__prepare_new(struct viz_session *s, struct viz_target *t)
 
 int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz_target *parent)
 {
+	struct viz_procfs_status status;
 	char why[256];
 	int err;
 
@@ -318,7 +324,10 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 	t->state = VIZ_TARGET_ACTIVE;
 	err = t->engine->forked ? t->engine->forked(s, parent, t) : 0;
 	/* It may have ended already; what it did is in the ring all the same. */
-	return viz_procfs__start_time(t->pid) == t->start_time ? err : 0;
+	return err && !viz_procfs__status(t->pid, &status) && status.state != 'Z' &&
+			       status.state != 'X' ?
+		       err :
+		       0;
 }
 
 void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
@@ -408,6 +417,15 @@ void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *la
 	}
 }
 
+void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, uint64_t ts)
+{
+	viz_session__release_held(s, lane);
+	viz_lane__close(lane->lane, ts);
+	viz_custom_events__end_track(s->custom, lane->track, ts);
+	lane->ended = true;
+	viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
+}
+
 static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts)
 {
 	for (uint32_t i = 0; i < s->nr_lanes; i++) {
@@ -415,10 +433,7 @@ static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts
 
 		if (lane->target != t || lane->ended)
 			continue;
-		viz_session__release_held(s, lane);
-		viz_lane__close(lane->lane, ts);
-		lane->ended = true;
-		viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
+		viz_session__end_lane(s, lane, ts);
 	}
 }
 
@@ -486,6 +501,7 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 		t->engine->detach(s, t);
 		viz_guardian__release(s->guardian, t->pid);
 		close_lanes(s, t, ts);
+		viz_custom_events__end_process(s->custom, t->pid);
 		viz_hash__clear(&t->codes);
 		t->lost = 0;
 	}

@@ -106,7 +106,7 @@ struct mmap2 {
 	char filename[];
 };
 
-static void take(const char *record, size_t size, void (*fn)(void *ctx, pid_t pid), void *ctx)
+static void take(const char *record, size_t size, viz_mapped_fn fn, void *ctx)
 {
 	const struct mmap2 *m = (const void *)record;
 	const char *name;
@@ -115,12 +115,10 @@ static void take(const char *record, size_t size, void (*fn)(void *ctx, pid_t pi
 	    !memchr(m->filename, '\0', size - sizeof(*m)))
 		return;
 	name = strrchr(m->filename, '/');
-	if (strstr(name ? name : m->filename, "python"))
-		fn(ctx, (pid_t)m->pid);
+	fn(ctx, (pid_t)m->pid, m->addr, name ? name + 1 : m->filename);
 }
 
-static void read_cpu(struct viz_mmap_watch *watch, struct cpu *c, void (*fn)(void *ctx, pid_t pid),
-		     void *ctx)
+static void read_cpu(struct viz_mmap_watch *watch, struct cpu *c, viz_mapped_fn fn, void *ctx)
 {
 	size_t mask = DATA_PAGES * watch->page_size - 1;
 	const char *data = (const char *)c->page + watch->page_size;
@@ -144,7 +142,7 @@ static void read_cpu(struct viz_mmap_watch *watch, struct cpu *c, void (*fn)(voi
 	__atomic_store_n(&c->page->data_tail, head, __ATOMIC_RELEASE);
 }
 
-void viz_mmap_watch__read(struct viz_mmap_watch *watch, void (*fn)(void *ctx, pid_t pid), void *ctx)
+void viz_mmap_watch__read(struct viz_mmap_watch *watch, viz_mapped_fn fn, void *ctx)
 {
 	for (int i = 0; i < watch->nr; i++)
 		read_cpu(watch, &watch->cpus[i], fn, ctx);
