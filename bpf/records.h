@@ -139,6 +139,7 @@ struct viz_code {
 enum viz_life_flag {
 	VIZ_LIFE_LAST = 1,	/* VIZ_EXIT: the whole process is gone */
 	VIZ_LIFE_ALONE = 2,	/* VIZ_FORK: not followed, but it inherited a slot that is set */
+	VIZ_LIFE_HELD = 4,	/* VIZ_SIGHT: it is stopped until it is prepared */
 };
 
 struct viz_life {

@@ -7,6 +7,7 @@
 #define VIZ_STACK_BPF_H
 
 #include "maps.bpf.h"
+#include "hold.bpf.h"
 #include "stack_limits.h"
 
 #define VM_GROWSDOWN 0x100
@@ -220,7 +221,7 @@ static __always_inline void sight(struct viz_process_info *process, __u32 tgid, 
 	if (!rec)
 		return;
 	process->flags &= ~VIZ_PROC_WANTED;
-	fill_head(&rec->head, tid, VIZ_SIGHT, 0);
+	fill_head(&rec->head, tid, VIZ_SIGHT, hold_current(tgid) ? VIZ_LIFE_HELD : 0);
 	rec->tgid = tgid;
 	rec->other = 0;
 	rec->lost_enter = 0;
