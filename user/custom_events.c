@@ -148,7 +148,7 @@ void viz_custom_events__look(struct viz_custom_events *events, pid_t pid, pid_t 
 			     uint64_t addr)
 {
 	struct looking looking = {events, pid, scope};
-	int err = viz_custom__find(pid, addr, attach_site, &looking);
+	int err = events ? viz_custom__find(pid, addr, attach_site, &looking) : 0;
 
 	if (err < 0)
 		viz_debug(VIZ_LOG_PROBE, "pid %d: cannot look for custom events: %d", pid, err);
@@ -157,19 +157,19 @@ void viz_custom_events__look(struct viz_custom_events *events, pid_t pid, pid_t 
 int viz_custom_events__take(struct viz_custom_events *events, const void *record, size_t size,
 			    uint32_t track)
 {
-	int err = viz_customs__add(events->customs, record, size, track);
+	int err = events ? viz_customs__add(events->customs, record, size, track) : 0;
 
 	return err == -EINVAL ? 0 : err; /* it is counted */
 }
 
 int viz_custom_events__end_track(struct viz_custom_events *events, uint32_t track, uint64_t ts)
 {
-	return viz_customs__close(events->customs, track, ts);
+	return events ? viz_customs__close(events->customs, track, ts) : 0;
 }
 
 void viz_custom_events__end_process(struct viz_custom_events *events, pid_t pid)
 {
-	for (size_t i = 0; i < events->nr;) {
+	for (size_t i = 0; events && i < events->nr;) {
 		if (events->attached[i].scope != pid) {
 			i++;
 			continue;
@@ -183,6 +183,8 @@ int viz_custom_events__end(struct viz_custom_events *events, uint64_t ts)
 {
 	struct viz_customs_count count;
 
+	if (!events)
+		return 0;
 	viz_customs__count(events->customs, &count);
 	if (count.bad || count.bad_args || count.too_deep)
 		viz_warn("custom events that could not be used: %llu; with args that are "

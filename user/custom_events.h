@@ -14,7 +14,7 @@ struct viz_session;
 struct viz_custom_events;
 
 struct viz_custom_events *viz_custom_events__new(struct viz_session *s);
-/* Detaches everything. NULL is fine. */
+/* Detaches everything. */
 void viz_custom_events__free(struct viz_custom_events *events);
 
 /*
