@@ -15,7 +15,7 @@ char *viz_buffer__room(struct viz_buffer *b, size_t size)
 
 	if (b->failed)
 		return NULL;
-	if (b->cap - b->len >= size)
+	if (b->data && b->cap - b->len >= size)
 		return b->data + b->len;
 	while (cap - b->len < size && cap < SIZE_MAX / 2)
 		cap *= 2;

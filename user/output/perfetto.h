@@ -6,32 +6,8 @@
 #include "user/output/perfetto.pb-c.h"
 
 #include "buffer.h"
+#include "perfetto_ids.h"
 #include "writer.h"
-
-/* BuiltinClock of the format, and a clock of a sequence's own: numbers from 64. */
-#define PERFETTO_REALTIME 1
-#define PERFETTO_MONOTONIC 3
-#define PERFETTO_DELTA 64
-/* Sequence 1 has everything but calls; a track's calls have a sequence of their own. */
-#define PERFETTO_COMMON_SEQUENCE 1
-#define PERFETTO_TRACK_SEQUENCE 2
-/* "debug_annotations" of the instant that carries what the trace says of itself */
-#define PERFETTO_METADATA "vizbpf_metadata"
-
-/* Track ids: a kind in the upper half, an index or a hash in the lower. */
-enum perfetto_track_kind {
-	PERFETTO_THREAD = 1,
-	PERFETTO_PROCESS = 2,
-	PERFETTO_LANE = 3, /* slices beside the calls of a thread */
-	PERFETTO_ASYNC = 4,
-	PERFETTO_COUNTER = 5,
-	PERFETTO_FACTS = 6,
-};
-
-static inline uint64_t perfetto__uuid(enum perfetto_track_kind kind, uint32_t index)
-{
-	return (uint64_t)kind << 32 | index;
-}
 
 struct perfetto_stack {
 	uint32_t *items;
@@ -59,7 +35,7 @@ struct perfetto {
 	struct viz_call *chunk; /* calls that wait to be brought into order */
 	uint32_t *before; /* 1 + index of the track's call before, 0: none */
 	uint32_t nr_chunk;
-	bool has_args;			/* a call of the chunk has */
+	bool has_args; /* a call of the chunk has */
 	struct perfetto_edge *edges;
 	struct perfetto_stack stack;
 	struct perfetto_track *tracks;
@@ -79,7 +55,8 @@ void perfetto__start_track(struct perfetto *p, struct viz_buffer *b, uint32_t tr
 void perfetto__name_process(struct perfetto *p, struct viz_buffer *b, uint32_t process);
 void perfetto__name_track(struct perfetto *p, struct viz_buffer *b, uint32_t track);
 void perfetto__name_func(struct perfetto *p, struct viz_buffer *b, uint32_t track, uint32_t func);
-/* A call that begins with flags or arguments; @late: by the common clock. */
+/* A call that begins with flags or arguments; @late: by the common clock, at another time than
+ * it began, which is noted. */
 void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct viz_call *call,
 		       uint64_t ts, bool late);
 /* What the trace says of itself; the clocks once more, in the end. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Perfetto's packets other than the plain begins and ends, by protobuf-c. */
 #include <json-c/json.h>
+#include <stdio.h>
 
 #include "metadata.h"
 #include "perfetto.h"
@@ -225,6 +226,7 @@ void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct vi
 	Vizbpf__TrackEvent event = VIZBPF__TRACK_EVENT__INIT;
 	struct annotations annotations = {.nr = 0};
 	struct viz_buffer text = {0};
+	char shift[24];
 
 	if (call->args && call->args <= p->w.trace->nr_args) {
 		viz_buffer__printf(&text, "{%s}", p->w.trace->args[call->args - 1]);
@@ -235,6 +237,11 @@ void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct vi
 	packet.has_timestamp = 1;
 	packet.timestamp = ts;
 	if (late) {
+		if (ts < call->begin) {
+			snprintf(shift, sizeof(shift), "%llu",
+				 (unsigned long long)(call->begin - ts));
+			annotation(&annotations, PERFETTO_SHIFTED)->legacy_json_value = shift;
+		}
 		packet.has_timestamp_clock_id = 1;
 		packet.timestamp_clock_id = PERFETTO_MONOTONIC;
 	}

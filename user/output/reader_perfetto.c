@@ -4,13 +4,12 @@
  * and of the format's packets what perfetto.c gives. Others' traces have no call events.
  */
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "../base/log.h"
-#include "perfetto.h"
+#include "perfetto_ids.h"
 #include "protobuf.h"
 #include "reader_json.h"
 
@@ -283,6 +282,7 @@ struct decoded {
 	uint64_t type, iid, uuid, flow;
 	bool terminating;
 	double value;
+	uint64_t shift; /* of the begin */
 	uint32_t flags;
 	const char *name, *cat;
 	struct cursor metadata; /* the JSON of that annotation */
@@ -321,6 +321,11 @@ static void take_annotation(struct decoder *d, struct cursor c, struct decoded *
 		return;
 	if (json.p && !strcmp(key, PERFETTO_METADATA)) {
 		e->metadata = json;
+		return;
+	}
+	if (json.p && !strcmp(key, PERFETTO_SHIFTED)) {
+		for (; json.p < json.end && *json.p >= '0' && *json.p <= '9'; json.p++)
+			e->shift = e->shift * 10 + (uint64_t)(*json.p - '0');
 		return;
 	}
 	if (d->args.len)
@@ -392,7 +397,7 @@ static int take_call(struct decoder *d, const struct packet *p, const struct dec
 	if (e->type != 1 || e->iid >= d->nr_funcs || !d->funcs[e->iid])
 		return -EBADMSG;
 	func = d->funcs[e->iid] - 1;
-	return viz_intake__begin(intake, s->track, ts, func,
+	return viz_intake__begin(intake, s->track, ts + e->shift, func,
 				 e->flags | (d->r->trace->funcs[func].file[0] ? 0 : VIZ_CALL_C),
 				 d->args.data, d->args.len);
 }
