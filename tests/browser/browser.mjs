@@ -17,7 +17,10 @@ let number = 0, failed = 0, browser;
 
 mkdirSync(shots, { recursive: true });
 
+// tests/browser/run WORD: only tests with this in their name
 async function test(name, missing, body) {
+	if (process.argv[2] && !name.includes(process.argv[2]))
+		return;
 	number++;
 	if (missing) {
 		console.log(`ok ${number} - ${name} # SKIP ${missing}`);
@@ -132,7 +135,8 @@ async function perfettoReads(suffix, shot) {
 		assert.equal(got.errors, 0, "the trace processor has nothing to complain about");
 		assert.ok(got.threads.split("|").includes("worker-1"), "thread names");
 		await page.evaluate(() => globalThis.app.trace.currentWorkspace?.flatTracks?.forEach(t => t.expand()));
-		await page.waitForTimeout(1500);
+		await page.waitForTimeout(1000);
+		await page.evaluate(() => globalThis.waitForPerfettoIdle?.());
 		await page.screenshot({ path: join(shots, shot) });
 		assert.equal(await within(server.exit, 20000, "--once"), 0, "--once ends by itself");
 	} finally {
