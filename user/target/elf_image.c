@@ -12,11 +12,14 @@
 /* Larger than any interpreter with its debugging information. */
 #define FILE_SIZE_MAX (1ull << 30)
 #define LOAD_SIZE_MAX (256ull << 20)
-#define SYMBOLS_MAX (4u << 20)
+#define LOADS_SIZE_MAX (512ull << 20)
+#define SECTION_SIZE_MAX (128ull << 20)
+#define SYMBOLS_MAX (2u << 20)
 #define SECTIONS_MAX 4096
 
 static int read_loads(struct viz_elf *elf)
 {
+	uint64_t total = 0;
 	size_t n, i;
 
 	if (elf_getphdrnum(elf->elf, &n) || n > 256)
@@ -35,6 +38,10 @@ static int read_loads(struct viz_elf *elf)
 		    ph.p_filesz > LOAD_SIZE_MAX || ph.p_memsz < ph.p_filesz ||
 		    ph.p_vaddr > INT64_MAX || ph.p_memsz > INT64_MAX - ph.p_vaddr)
 			return -ENOEXEC;
+		/* Segments may overlap in the file; what is read must not multiply. */
+		total += ph.p_filesz;
+		if (total > LOADS_SIZE_MAX)
+			return -ENOEXEC;
 		load->vaddr = ph.p_vaddr;
 		load->offset = ph.p_offset;
 		load->filesz = ph.p_filesz;
@@ -46,29 +53,54 @@ static int read_loads(struct viz_elf *elf)
 	return elf->nr_loads ? 0 : -ENOEXEC;
 }
 
+Elf_Data *viz_elf__contents(Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	return shdr->sh_size <= SECTION_SIZE_MAX ? elf_getdata(scn, NULL) : NULL;
+}
+
+/* The table of names in section @index. */
+static const Elf_Data *names_in(const struct viz_elf *elf, size_t index)
+{
+	Elf_Scn *scn = elf_getscn(elf->elf, index);
+	GElf_Shdr shdr;
+
+	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_STRTAB)
+		return NULL;
+	return viz_elf__contents(scn, &shdr);
+}
+
+/*
+ * Not elf_strptr(), which looks for the end of the name on every call: a file could make each
+ * of a million of them walk over a hundred megabytes.
+ */
+static bool is_named(const Elf_Data *names, size_t at, const char *name, size_t len)
+{
+	return at < names->d_size && names->d_size - at > len &&
+	       !memcmp((const char *)names->d_buf + at, name, len + 1);
+}
+
 Elf_Scn *viz_elf__find_section(const struct viz_elf *elf, const char *name, GElf_Shdr *shdr)
 {
 	unsigned int seen = 0;
+	const Elf_Data *names;
 	Elf_Scn *scn = NULL;
-	size_t names;
+	size_t index;
 
-	if (elf_getshdrstrndx(elf->elf, &names))
+	if (elf_getshdrstrndx(elf->elf, &index))
 		return NULL;
-	while ((scn = elf_nextscn(elf->elf, scn)) && seen++ < SECTIONS_MAX) {
-		const char *found;
-
-		if (!gelf_getshdr(scn, shdr))
-			continue;
-		found = elf_strptr(elf->elf, names, shdr->sh_name);
-		if (found && !strcmp(found, name))
+	names = names_in(elf, index);
+	if (!names || !names->d_buf)
+		return NULL;
+	while ((scn = elf_nextscn(elf->elf, scn)) && seen++ < SECTIONS_MAX)
+		if (gelf_getshdr(scn, shdr) && is_named(names, shdr->sh_name, name, strlen(name)))
 			return scn;
-	}
 	return NULL;
 }
 
 static void read_soname(struct viz_elf *elf)
 {
-	Elf_Data *data = NULL;
+	const Elf_Data *names;
+	Elf_Data *data;
 	GElf_Shdr shdr;
 	Elf_Scn *scn;
 	size_t i;
@@ -76,18 +108,22 @@ static void read_soname(struct viz_elf *elf)
 	scn = viz_elf__find_section(elf, ".dynamic", &shdr);
 	if (!scn || shdr.sh_type != SHT_DYNAMIC || !shdr.sh_entsize)
 		return;
-	data = elf_getdata(scn, NULL);
-	for (i = 0; data && i < 512; i++) {
-		const char *name;
+	data = viz_elf__contents(scn, &shdr);
+	names = names_in(elf, shdr.sh_link);
+	for (i = 0; data && names && names->d_buf && i < 512; i++) {
+		size_t len, at;
 		GElf_Dyn dyn;
 
 		if (!gelf_getdyn(data, (int)i, &dyn) || dyn.d_tag == DT_NULL)
 			return;
 		if (dyn.d_tag != DT_SONAME)
 			continue;
-		name = elf_strptr(elf->elf, shdr.sh_link, dyn.d_un.d_val);
-		if (name && strlen(name) < sizeof(elf->soname))
-			strcpy(elf->soname, name);
+		at = dyn.d_un.d_val;
+		if (at >= names->d_size)
+			return;
+		len = strnlen((const char *)names->d_buf + at, names->d_size - at);
+		if (len < sizeof(elf->soname) && len < names->d_size - at)
+			memcpy(elf->soname, (const char *)names->d_buf + at, len + 1);
 		return;
 	}
 }
@@ -169,28 +205,27 @@ bool viz_elf__has_symtab(const struct viz_elf *elf)
 static bool symbol_in(const struct viz_elf *elf, const char *table, const char *name,
 		      struct viz_elf_symbol *out)
 {
-	Elf_Data *data = NULL;
+	size_t n, i, len = strlen(name);
+	const Elf_Data *names;
+	Elf_Data *data;
 	GElf_Shdr shdr;
 	Elf_Scn *scn;
-	size_t n, i;
 
 	scn = viz_elf__find_section(elf, table, &shdr);
 	if (!scn || (shdr.sh_type != SHT_DYNSYM && shdr.sh_type != SHT_SYMTAB) || !shdr.sh_entsize)
 		return false;
-	data = elf_getdata(scn, NULL);
-	if (!data)
+	data = viz_elf__contents(scn, &shdr);
+	names = names_in(elf, shdr.sh_link);
+	if (!data || !names || !names->d_buf)
 		return false;
 	n = shdr.sh_size / shdr.sh_entsize;
 	for (i = 1; i < n && i < SYMBOLS_MAX; i++) {
-		const char *found;
 		GElf_Sym sym;
 
 		if (!gelf_getsym(data, (int)i, &sym))
 			return false;
-		if (sym.st_shndx == SHN_UNDEF || !sym.st_value)
-			continue;
-		found = elf_strptr(elf->elf, shdr.sh_link, sym.st_name);
-		if (!found || strcmp(found, name))
+		if (sym.st_shndx == SHN_UNDEF || !sym.st_value ||
+		    !is_named(names, sym.st_name, name, len))
 			continue;
 		out->value = sym.st_value;
 		out->size = sym.st_size;
@@ -224,7 +259,7 @@ void *viz_elf__section_data(const struct viz_elf *elf, const char *name, size_t 
 	void *copy;
 
 	scn = viz_elf__find_section(elf, name, &shdr);
-	if (!scn || shdr.sh_type == SHT_NOBITS)
+	if (!scn || shdr.sh_type == SHT_NOBITS || shdr.sh_size > SECTION_SIZE_MAX)
 		return NULL;
 	data = elf_rawdata(scn, NULL);
 	if (!data || !data->d_buf || !data->d_size)

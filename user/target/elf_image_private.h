@@ -39,6 +39,8 @@ struct viz_elf {
 const unsigned char *viz_elf__load_data(const struct viz_elf *elf, unsigned int index);
 const struct viz_elf_load *viz_elf__load_at(const struct viz_elf *elf, uint64_t vaddr,
 					    unsigned int *index);
+/* The section's bytes unless they are too many. */
+Elf_Data *viz_elf__contents(Elf_Scn *scn, const GElf_Shdr *shdr);
 Elf_Scn *viz_elf__find_section(const struct viz_elf *elf, const char *name, GElf_Shdr *shdr);
 
 #endif

@@ -24,7 +24,7 @@ static bool symbol_value(const struct viz_elf *elf, size_t table, size_t index, 
 
 	if (!scn || !gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_DYNSYM)
 		return false;
-	data = elf_getdata(scn, NULL);
+	data = viz_elf__contents(scn, &shdr);
 	if (!data || index > INT32_MAX || !gelf_getsym(data, (int)index, &sym) ||
 	    sym.st_shndx == SHN_UNDEF)
 		return false;
@@ -66,7 +66,7 @@ static bool reloc_value(const struct viz_elf *elf, size_t symbols, const GElf_Re
 
 static void read_section(struct viz_elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
 {
-	Elf_Data *data = elf_getdata(scn, NULL);
+	Elf_Data *data = viz_elf__contents(scn, shdr);
 	struct viz_elf_reloc *grown;
 	size_t n, i;
 

@@ -72,12 +72,8 @@ static void find_sites(const struct viz_elf *elf, struct viz_build *build)
 	err = viz_eval_sites__find(elf, build->eval_frame_default, build->eval_size,
 				   (int32_t)build->info.off.tstate_frame, &sites, why, sizeof(why));
 	if (err) {
-		if (err == -ENOTSUP && viz_elf__machine(elf) != EM_X86_64)
-			snprintf(build->no_eval, sizeof(build->no_eval),
-				 "not supported on this architecture yet");
-		else
-			snprintf(build->no_eval, sizeof(build->no_eval), "%s",
-				 *why ? why : "the eval function cannot be analysed");
+		snprintf(build->no_eval, sizeof(build->no_eval), "%s",
+			 *why ? why : "the eval function cannot be analysed");
 		return;
 	}
 	build->enter = sites.enter;
@@ -120,6 +116,9 @@ static int fill(const struct viz_elf *elf, struct viz_build *build, char *why, s
 		return -ENOEXEC;
 	build->eval_frame_default = symbol.value;
 	build->eval_size = symbol.size;
+	if (viz_elf__machine(elf) != EM_X86_64)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "Python is not supported on this architecture yet");
 	err = identify(elf, build, why, why_size);
 	if (err)
 		return err;
