@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the Python extension costs.
+
+    bench/ext_cost.py [--vizbpf build/vizbpf] [--rounds 5] [--json FILE] [PYTHON...]
+
+Each PYTHON has the extension installed (and viztracer, to be compared with it). Two tables:
+
+* custom events: nanoseconds of each kind, nobody listening and (as root, with a built vizbpf)
+  traced from outside;
+* the in-process recorder: nanoseconds added to a Python call and to a C call, beside VizTracer's
+  on the same program.
+
+Every number is the median over the rounds of the least of many short runs in one process; the
+variants take turns within a round (A B C A B C ...), so that a busy machine hurts all alike.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+LOOP = """
+import sys, time
+def least(function, n, runs):
+    best = float("inf")
+    for _ in range(runs):
+        begin = time.perf_counter()
+        function(n)
+        best = min(best, time.perf_counter() - begin)
+    return best / n * 1e9
+"""
+
+EVENTS = LOOP + """
+import vizbpf
+instant, event, counter, begin, end = vizbpf.instant, vizbpf.event, vizbpf.counter, vizbpf.begin, vizbpf.end
+flow_step, async_begin, ready = vizbpf.flow_step, vizbpf.async_begin, event("ready made")
+def nothing(n):
+    for _ in range(n): pass
+def instant_plain(n):
+    for _ in range(n): instant("x")
+def instant_args(n):
+    args = {"a": 1, "b": "text"}
+    for _ in range(n): instant("x", args)
+def counter_number(n):
+    for _ in range(n): counter("x", 1.5)
+def begin_alone(n):
+    for _ in range(n): begin("x")
+def end_alone(n):
+    for _ in range(n): end("x")
+def flow(n):
+    for _ in range(n): flow_step("x", 1)
+def async_one(n):
+    for _ in range(n): async_begin("x", 1)
+def with_event(n):
+    for _ in range(n):
+        with event("x"): pass
+def with_ready(n):
+    for _ in range(n):
+        with ready: pass
+print("ready", flush=True)
+sys.stdin.readline()
+n, runs = (2000, 20) if vizbpf.enabled() else (20000, 40)
+base = least(nothing, n, runs)
+print({f.__name__: least(f, n, runs) - base for f in (instant_plain, instant_args, counter_number,
+      begin_alone, end_alone, flow, async_one, with_event, with_ready)}, vizbpf.enabled(), flush=True)
+"""
+
+CALLS = LOOP + """
+mode = sys.argv[1]
+def leaf(a): return a
+class Thing:
+    def method(self, a): return a
+def python_calls(n):
+    thing = Thing()
+    for i in range(n // 2):
+        leaf(i); thing.method(i)
+def c_calls(n):
+    data = [1, 2]
+    for i in range(n // 2):
+        len(data); data.copy()
+tracer = None
+if mode.startswith("viztracer"):
+    from viztracer import VizTracer
+if mode.startswith("vizbpf"):
+    from vizbpf import VizTracer
+if mode != "plain":
+    tracer = VizTracer(verbose=0, ignore_c_function=mode.endswith("-python"))
+    tracer.start()
+result = {f.__name__: least(f, 10000, 60) for f in (python_calls, c_calls)}
+if tracer:
+    tracer.stop()
+print(result)
+"""
+
+
+def run_events(python, program):
+    """{kind: ns}; @program: a vizbpf that listens, or None. None when it could not."""
+    process = subprocess.Popen([python, "-c", EVENTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               universal_newlines=True)
+    tracer = None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise SystemExit("%s: the extension is not installed there" % python)
+            if program:
+                ready, told = os.pipe()
+                tracer = subprocess.Popen([program, "-q", "-p", str(process.pid), "--ready-fd", str(told),
+                                           "-o", os.path.join(folder, "out.json")], pass_fds=[told],
+                                          stderr=subprocess.DEVNULL)
+                os.close(told)
+                if not os.read(ready, 1):
+                    return None
+            output = process.communicate("\n")[0].rsplit(" ", 1)
+            return eval(output[0]) if output[1].strip() == str(bool(program)) else None
+        finally:
+            for one in (process, tracer):
+                if one is not None and one.poll() is None:
+                    one.terminate()
+                    one.wait()
+
+
+def run_calls(python, mode):
+    result = subprocess.run([python, "-c", CALLS, mode], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                            universal_newlines=True)
+    return eval(result.stdout) if result.returncode == 0 else None
+
+
+def in_turns(variants, rounds):
+    """{variant: {measure: median}} of functions that return {measure: ns} or None."""
+    seen = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, function in variants.items():
+            result = function()
+            if result is not None:
+                seen[name].append(result)
+    return {name: {key: statistics.median(r[key] for r in results) for key in results[0]}
+            for name, results in seen.items() if results}
+
+
+def measure(python, options):
+    variants = {"idle": lambda: run_events(python, None)}
+    if options.vizbpf and os.access(options.vizbpf, os.X_OK) and not os.geteuid():
+        variants["traced"] = lambda: run_events(python, options.vizbpf)
+    events = in_turns(variants, options.rounds)
+    modes = ("plain", "vizbpf-python", "viztracer-python", "vizbpf-all", "viztracer-all")
+    calls = in_turns({mode: lambda mode=mode: run_calls(python, mode) for mode in modes}, options.rounds)
+    return {"events": events, "calls": calls}
+
+
+def show(python, result):
+    print("\n%s" % python)
+    print("  %-20s %10s %10s   (ns an event)" % ("event", "idle", "traced"))
+    for kind, idle in result["events"]["idle"].items():
+        traced = result["events"].get("traced", {}).get(kind)
+        print("  %-20s %10.0f %10s" % (kind, idle, "-" if traced is None else "%.0f" % traced))
+    plain = result["calls"]["plain"]
+    print("  %-20s %10s %10s %8s   (ns added to a call)" % ("recorder", "vizbpf", "VizTracer", "ratio"))
+    for what, kind, measured in (("Python, C left out", "python", "python_calls"),
+                                 ("Python, C recorded", "all", "python_calls"),
+                                 ("C", "all", "c_calls")):
+        ours = result["calls"]["vizbpf-" + kind][measured] - plain[measured]
+        theirs = result["calls"].get("viztracer-" + kind)
+        if theirs:
+            theirs = theirs[measured] - plain[measured]
+        print("  %-20s %10.1f %10s %8s" % (what, ours, "%.1f" % theirs if theirs else "-",
+                                          "%.2f" % (ours / theirs) if theirs else "-"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vizbpf", default="build/vizbpf", help="a built vizbpf (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", help="write all numbers there")
+    parser.add_argument("pythons", nargs="*", default=[sys.executable], metavar="PYTHON")
+    options = parser.parse_args()
+    results = {}
+    for python in options.pythons:
+        results[python] = measure(python, options)
+        show(python, results[python])
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
