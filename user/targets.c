@@ -2,6 +2,7 @@
 /* The life of targets: chosen, prepared, recorded, ended. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "custom_events.h"
+#include "flight.h"
+#include "hold.h"
 #include "live_names.h"
 #include "session.h"
 #include "sources.h"
@@ -228,9 +231,9 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 	char reason[384];
 	int err;
 
-	err = viz_interpreter__find(s->builds, t->pid, &t->interp, why, why_size);
+	err = viz_interpreter__find(s->builds, t->pid, &t->interp, reason, sizeof(reason));
 	if (err)
-		return err;
+		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid, reason);
 	err = viz_guardian__hold(s->guardian, t->pid, why, why_size);
 	if (err)
 		return err;
@@ -276,22 +279,17 @@ static bool looks_like_python(pid_t pid)
 
 void viz_session__prepare_new(struct viz_session *s, struct viz_target *t)
 {
-	/* To get to know a build takes longer than an interpreter takes to start. */
-	bool hold = !viz_builds__count(s->builds) && looks_like_python(t->pid);
 	char why[512];
+	bool held;
 	int err;
 
 	if (t->state != VIZ_TARGET_WANTED)
 		return;
-	if (hold) {
-		viz_guardian__stopped(s->guardian, t->pid, 1);
-		kill(t->pid, SIGSTOP);
-	}
+	/* To get to know a build takes longer than an interpreter takes to start. */
+	held = looks_like_python(t->pid) && viz_hold__begin(s, t->pid);
 	err = viz_session__prepare(s, t, why, sizeof(why));
-	if (hold) {
-		kill(t->pid, SIGCONT);
-		viz_guardian__stopped(s->guardian, t->pid, 0);
-	}
+	if (held)
+		viz_hold__end(s, t->pid);
 	if (err == -ENOEXEC || err == -ESRCH)
 		viz_debug(VIZ_LOG_LIFE, "%s", why);
 	else if (err && !t->refused)
@@ -343,9 +341,42 @@ void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, co
 		.args = args,
 	};
 
-	if (s->writer->ops->event && !s->err)
-		s->err = s->writer->ops->event(s->writer, &event);
+	viz_session__event(s, &event);
+}
+
+int viz_session__event(void *ctx, const struct viz_event *event)
+{
+	struct viz_session *s = ctx;
+
 	s->trace->events++;
+	if (s->flight)
+		s->err = s->err ?: viz_flight__event(s->flight, event);
+	else if (s->writer->ops->event && !s->err)
+		s->err = s->writer->ops->event(s->writer, event);
+	return s->err;
+}
+
+/* Whether a thread is among --threads, by what is known of its name. */
+static bool is_muted(const struct viz_session *s, const struct viz_thread_lane *lane)
+{
+	const char *name = s->trace->tracks[lane->track].name;
+	char tid[16];
+
+	if (!s->opt->threads)
+		return false;
+	snprintf(tid, sizeof(tid), "%d", lane->tid);
+	for (char **t = s->opt->threads; *t; t++)
+		if (!strcmp(*t, tid) || (name && !fnmatch(*t, name, 0)))
+			return false;
+	return true;
+}
+
+int viz_session__edge(struct viz_session *s, struct viz_thread_lane *lane,
+		      const struct viz_edge *edge)
+{
+	if (edge->kind == VIZ_EDGE_ENTER && (s->paused || lane->muted))
+		return 0;
+	return viz_lane__edge(lane->lane, edge);
 }
 
 void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
@@ -357,6 +388,7 @@ void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lan
 	if (s->trace->tracks[lane->track].name && !strcmp(s->trace->tracks[lane->track].name, clean))
 		return;
 	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, clean);
+	lane->muted = is_muted(s, lane);
 	if (s->writer->ops->track && !s->err)
 		s->err = s->writer->ops->track(s->writer, lane->track);
 }
@@ -389,6 +421,7 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 	s->nr_lanes++;
 	if (t->switches)
 		viz_lane__switches(lane->lane);
+	lane->muted = is_muted(s, lane);
 	if (!viz_thread_name__get(t->pid, tid, name, sizeof(name)))
 		viz_session__name_thread(s, lane, name);
 	return lane;
