@@ -14,6 +14,9 @@
 #define SIGSTOP 19
 #endif
 
+/* Defined in select.bpf.c. User space clears it when the recording ends. */
+extern volatile __u32 hold_enabled;
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct pid___hold;
@@ -24,7 +27,28 @@ struct signal_struct___hold {
 	struct pid___hold *pids[4]; /* enum pid_type: PID, TGID, PGID, SID */
 };
 
+struct qstr___hold {
+	const unsigned char *name;
+};
+
+struct dentry___hold {
+	struct qstr___hold d_name;
+};
+
+struct path___hold {
+	struct dentry___hold *dentry;
+};
+
+struct file___hold {
+	struct path___hold f_path;
+};
+
+struct mm_struct___hold {
+	struct file___hold *exe_file;
+};
+
 struct task_struct___hold {
+	struct mm_struct___hold *mm;
 	struct task_struct___hold *real_parent;
 	struct signal_struct___hold *signal;
 };
@@ -45,21 +69,37 @@ static __always_inline bool is_shell_job(void)
 		       BPF_CORE_READ(task, real_parent, signal, pids[2]);
 }
 
+/* Whether the file that the current process runs has "python" in its name. */
+static __always_inline bool runs_python(void)
+{
+	struct task_struct___hold *task = (void *)bpf_get_current_task();
+	const unsigned char *name = BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name);
+	char text[24] = {};
+	int i;
+
+	bpf_probe_read_kernel_str(text, sizeof(text), name);
+	for (i = 0; i < 18; i++)
+		if (text[i] == 'p' && text[i + 1] == 'y' && text[i + 2] == 't' &&
+		    text[i + 3] == 'h' && text[i + 4] == 'o' && text[i + 5] == 'n')
+			return true;
+	return false;
+}
+
 /* True when the current process stops before it goes on in user mode. */
 static __always_inline bool hold_current(__u32 tgid)
 {
 	struct viz_guard_state fresh = {}, *guard;
 
-	if (is_shell_job())
+	if (!hold_enabled || is_shell_job())
 		return false;
 	bpf_map_update_elem(&guards, &tgid, &fresh, BPF_NOEXIST);
 	guard = bpf_map_lookup_elem(&guards, &tgid);
 	if (!guard || guard->stopped || guard->cleared)
 		return false;
-	guard->told = 1;
+	guard->held = (__u32)(bpf_ktime_get_ns() >> 30) | 1;
 	guard->stopped = 1;
 	if (bpf_send_signal(SIGSTOP)) {
-		guard->told = 0;
+		guard->held = 0;
 		guard->stopped = 0;
 		return false;
 	}

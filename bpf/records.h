@@ -139,7 +139,7 @@ struct viz_code {
 enum viz_life_flag {
 	VIZ_LIFE_LAST = 1,	/* VIZ_EXIT: the whole process is gone */
 	VIZ_LIFE_ALONE = 2,	/* VIZ_FORK: not followed, but it inherited a slot that is set */
-	VIZ_LIFE_HELD = 4,	/* VIZ_SIGHT: it is stopped until it is prepared */
+	VIZ_LIFE_HELD = 4,	/* VIZ_EXEC, VIZ_SIGHT: it is stopped until it is prepared */
 };
 
 struct viz_life {
@@ -331,7 +331,7 @@ struct viz_guard_state {
 	VIZ_U32 told;		/* VIZ_STACK_LOW was sent */
 	VIZ_U32 stopped;	/* 1: SIGSTOP is about to be sent, 2: it was */
 	VIZ_U32 cleared;	/* the slot is clear */
-	VIZ_U32 unused;
+	VIZ_U32 held;		/* it is stopped until it is prepared: when that was, seconds, not 0 */
 };
 
 #ifndef __bpf__

@@ -12,6 +12,9 @@ volatile struct viz_selection selection = {};
 
 #include "select.bpf.h"
 
+/* hold.bpf.h */
+volatile __u32 hold_enabled = 1;
+
 /*
  * `docker exec`, `systemd-run` and a shell that writes to cgroup.procs move a process in; an
  * exec mostly follows, which is seen by itself. A process that runs on is told of here, and

@@ -34,6 +34,7 @@ struct viz_probes {
 	viz_record_fn fn;
 	void *ctx;
 	struct viz_attachment *attachments;
+	bool keep;
 };
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -309,6 +310,8 @@ void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attach
 
 	if (!attachment || --attachment->users)
 		return;
+	if (probes->keep && attachment->build && attachment->pid == -1)
+		return;
 	for (p = &probes->attachments; *p; p = &(*p)->next)
 		if (*p == attachment) {
 			*p = attachment->next;
@@ -331,6 +334,16 @@ int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 	uint32_t key = (uint32_t)pid;
 
 	return bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info) ? -errno : 0;
+}
+
+void viz_probes__hold(struct viz_probes *probes, bool on)
+{
+	probes->skel->data->hold_enabled = on;
+}
+
+void viz_probes__keep(struct viz_probes *probes)
+{
+	probes->keep = true;
 }
 
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid)

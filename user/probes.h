@@ -50,6 +50,11 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
 int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
+/* Whether new processes are stopped until they are prepared (bpf/hold.bpf.h). */
+void viz_probes__hold(struct viz_probes *probes, bool on);
+/* Probes on a file for everybody stay until the end, once attached: to take them away with the
+ * last process and put them back for the next takes longer than a short process lives. */
+void viz_probes__keep(struct viz_probes *probes);
 /* Ends the recording of what it runs; forget ends the watch for another program too. */
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
 int viz_probes__forget_process(struct viz_probes *probes, pid_t pid);

@@ -102,7 +102,7 @@ int viz_stack_guard__stopped(struct viz_stack_guard *sg, pid_t *pids, int max)
 		/* 2: the signal has been sent; 1: it is about to be, and a SIGCONT would come
 		 * before it. */
 		if (!bpf_map_lookup_elem(sg->guards, &key, &state) && state.stopped == 2 &&
-		    !state.cleared)
+		    !state.cleared && !state.held)
 			pids[nr++] = (pid_t)key;
 	}
 	sg->rescues += (uint64_t)nr;
