@@ -212,6 +212,9 @@ class Subject:
         return [hex(i) for i in range(size) if found[i] != expected[i]]
 
     def check_untouched(self, text):
+        # The recorder of engine trampoline takes itself out at the next call.
+        if ENGINE == "trampoline":
+            self.ask("burst", 1)
         self.check_clean(text)
         wait_for(lambda: not self.probes(),
                  lambda: "%s: probes in the eval function at %s" % (text, self.probes()))
