@@ -39,14 +39,6 @@ struct looking {
 	pid_t pid, scope;
 };
 
-static int write_event(void *ctx, const struct viz_event *event)
-{
-	struct viz_session *s = ctx;
-
-	s->trace->events++;
-	return s->writer->ops->event ? s->writer->ops->event(s->writer, event) : 0;
-}
-
 struct viz_custom_events *viz_custom_events__new(struct viz_session *s)
 {
 	struct viz_custom_events *events = calloc(1, sizeof(*events));
@@ -54,7 +46,7 @@ struct viz_custom_events *viz_custom_events__new(struct viz_session *s)
 	if (!events)
 		return NULL;
 	events->s = s;
-	events->customs = viz_customs__new(write_event, s);
+	events->customs = viz_customs__new(viz_session__event, s);
 	if (!events->customs) {
 		free(events);
 		return NULL;

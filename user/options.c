@@ -19,7 +19,8 @@ enum {
 	OPT_CONTAINER, OPT_CGROUP, OPT_USER, OPT_COMM, OPT_EXCLUDE_PID, OPT_AS_ROOT, OPT_STARTUP,
 	OPT_MIN_DURATION, OPT_MAX_DEPTH, OPT_INCLUDE_FILES, OPT_EXCLUDE_FILES, OPT_INCLUDE_FUNCS,
 	OPT_EXCLUDE_FUNCS, OPT_KEEP_CALLEES, OPT_FROZEN, OPT_STDLIB, OPT_NO_STDLIB, OPT_PACKAGE,
-	OPT_RESTORE, OPT_NO_SOURCES, OPT_OUTPUT_DIR, OPT_PID_SUFFIX,
+	OPT_RESTORE, OPT_NO_SOURCES, OPT_OUTPUT_DIR, OPT_PID_SUFFIX, OPT_ENTRIES, OPT_TRIGGER,
+	OPT_BEFORE, OPT_AFTER, OPT_PAUSED, OPT_THREADS,
 };
 
 static const struct option longs[] = {
@@ -61,6 +62,12 @@ static const struct option longs[] = {
 	{ "no-stdlib", no_argument, NULL, OPT_NO_STDLIB },
 	{ "only-package", required_argument, NULL, OPT_PACKAGE },
 	{ "no-sources", no_argument, NULL, OPT_NO_SOURCES },
+	{ "tracer-entries", required_argument, NULL, OPT_ENTRIES },
+	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "before", required_argument, NULL, OPT_BEFORE },
+	{ "after", required_argument, NULL, OPT_AFTER },
+	{ "start-paused", no_argument, NULL, OPT_PAUSED },
+	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "restore", optional_argument, NULL, OPT_RESTORE },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
@@ -99,6 +106,15 @@ static const char help_text[] =
 	"      --only-package NAME      only files of this package (repeatable)\n"
 	"      --no-stdlib, --stdlib    without, only the standard library\n"
 	"      --ignore-frozen          without frozen modules\n"
+	"      --threads NAME|TID       only these threads (glob, repeatable)\n"
+	"\n"
+	"When\n"
+	"      --tracer-entries N       flight recorder: keep the last N calls of each thread in memory,\n"
+	"                               write them at the end; SIGUSR1 writes a snapshot, numbered\n"
+	"      --trigger 'NAME>50ms'    write a snapshot when a call takes longer (repeatable)\n"
+	"      --trigger 'NAME raises'  ... when it ends by an exception\n"
+	"      --before TIME, --after TIME  what a snapshot holds around its moment (2s, 500ms)\n"
+	"      --start-paused           record nothing until SIGUSR2, which switches on and off\n"
 	"\n"
 	"Where to\n"
 	"  -o, --output FILE            .json .json.gz .pftrace .folded .svg .speedscope.json .html\n"
@@ -284,6 +300,52 @@ static int parse_who(struct viz_options *opt, int c, const char *arg)
 	return err;
 }
 
+static int parse_trigger(struct viz_options *opt, const char *arg)
+{
+	struct viz_trigger *grown =
+		realloc(opt->triggers, (opt->nr_triggers + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	opt->triggers = grown;
+	if (viz_trigger__parse(arg, &grown[opt->nr_triggers])) {
+		viz_error("--trigger: '%s' is neither 'NAME>TIME' nor 'NAME raises'", arg);
+		return -EINVAL;
+	}
+	opt->nr_triggers++;
+	if (!opt->entries)
+		opt->entries = 1000000;
+	return 0;
+}
+
+static int parse_when(struct viz_options *opt, int c, const char *arg)
+{
+	uint64_t *time = c == OPT_BEFORE ? &opt->before : &opt->after;
+	int err;
+
+	switch (c) {
+	case OPT_ENTRIES:
+		err = parse_number("--tracer-entries", arg, 1u << 28, &opt->entries);
+		if (!err && !opt->entries) {
+			viz_error("--tracer-entries: at least 1");
+			err = -EINVAL;
+		}
+		return err;
+	case OPT_TRIGGER:
+		return parse_trigger(opt, arg);
+	case OPT_PAUSED:
+		opt->start_paused = true;
+		return 0;
+	case OPT_THREADS:
+		return viz_filter__add(&opt->threads, arg);
+	}
+	err = viz_filter__parse_duration(arg, time);
+	if (err)
+		viz_error("--%s: '%s' is not a time (500ms, 2s)", c == OPT_BEFORE ? "before" : "after",
+			  arg);
+	return err;
+}
+
 static int parse_log(const char *arg)
 {
 	const char *bad;
@@ -304,6 +366,9 @@ static int parse_one(struct viz_options *opt, int c, const char *arg)
 	case OPT_INCLUDE_FUNCS: case OPT_EXCLUDE_FUNCS: case OPT_KEEP_CALLEES: case OPT_FROZEN:
 	case OPT_STDLIB: case OPT_NO_STDLIB: case OPT_PACKAGE:
 		return parse_filter(opt, c, arg);
+	case OPT_ENTRIES: case OPT_TRIGGER: case OPT_BEFORE: case OPT_AFTER: case OPT_PAUSED:
+	case OPT_THREADS:
+		return parse_when(opt, c, arg);
 	case 'f':
 		opt->select.follow = true;
 		return 0;
@@ -451,6 +516,8 @@ enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, ch
 		.ring_size = 32 << 20,
 		.filter.stdlib = -1,
 		.sources = true,
+		.before = 2000000000,
+		.after = 500000000,
 	};
 	if (join_command(opt, argc, argv) || viz_select__init(&opt->select, why, sizeof(why)))
 		return VIZ_OPTIONS_BAD;
@@ -486,6 +553,12 @@ void viz_options__free(struct viz_options *opt)
 {
 	viz_select__free(&opt->select);
 	viz_filter__free(&opt->filter);
+	for (size_t i = 0; i < opt->nr_triggers; i++)
+		free(opt->triggers[i].pattern);
+	free(opt->triggers);
+	for (size_t i = 0; opt->threads && opt->threads[i]; i++)
+		free(opt->threads[i]);
+	free(opt->threads);
 	free(opt->path);
 	free(opt->command_line);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "flight.h"
 #include "launch.h"
 #include "target/select.h"
 #include "trace/filter.h"
@@ -34,7 +35,8 @@ struct viz_options {
 	bool start_paused;
 	uint64_t entries;		/* --tracer-entries: flight recorder; 0: stream */
 	uint64_t before, after;		/* ns, for snapshots */
-	char **triggers;
+	struct viz_trigger *triggers;
+	size_t nr_triggers;
 	char **threads;			/* --threads: names or tids */
 	char *path;			/* output with directory and suffixes applied; owned */
 	/* makes the writer, @out is taken over; NULL: by the suffix of path */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "custom_events.h"
+#include "hold.h"
 #include "session.h"
 #include "trace/code_names.h"
 
@@ -90,7 +91,7 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 			  &edge.caller_func) &&
 	    !can_escape(&s->trace->funcs[edge.caller_func]))
 		edge.caller_func = UINT32_MAX;
-	return viz_lane__edge(lane->lane, &edge);
+	return viz_session__edge(s, lane, &edge);
 }
 
 static int take_leave(struct viz_session *s, const struct viz_leave *rec)
@@ -110,7 +111,7 @@ static int take_leave(struct viz_session *s, const struct viz_leave *rec)
 	if (!t || t->state != VIZ_TARGET_ACTIVE ||
 	    !viz_hash__get(&s->by_tid, rec->head.tid, &index) || s->lanes[index].target != t)
 		return 0;
-	return viz_lane__edge(s->lanes[index].lane, &edge);
+	return viz_session__edge(s, &s->lanes[index], &edge);
 }
 
 static int take_whole(struct viz_session *s, const struct viz_whole *rec)
@@ -125,6 +126,8 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)
 		return -ENOMEM;
+	if (s->paused || lane->muted)
+		return 0;
 	return viz_lane__whole(lane->lane, rec->begin, rec->head.ts, func,
 			       rec->head.flags & VIZ_LEAVE_RAISED ? VIZ_CALL_RAISED : 0);
 }
@@ -161,6 +164,8 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 	t->state = VIZ_TARGET_WANTED;
 	t->in_startup = !s->opt->include_startup;
 	viz_session__prepare_new(s, t);
+	if (rec->head.flags & VIZ_LIFE_HELD)
+		viz_hold__end(s, t->pid);
 }
 
 static void take_sight(struct viz_session *s, const struct viz_life *rec)
@@ -172,7 +177,7 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 	if (t)
 		viz_session__prepare_new(s, t);
 	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_stack_guard__release(&s->stack_guard, (pid_t)rec->tgid);
+		viz_hold__end(s, (pid_t)rec->tgid);
 }
 
 static void take_exit(struct viz_session *s, const struct viz_life *rec)

@@ -14,8 +14,11 @@
 
 #include "base/log.h"
 #include "custom_events.h"
+#include "hold.h"
+#include "flight.h"
 #include "live_names.h"
 #include "output/file.h"
+#include "snapshot.h"
 #include "sources.h"
 #include "summary.h"
 #include "target/mmap_watch.h"
@@ -40,7 +43,11 @@ static int on_calls(void *ctx, const struct viz_call *calls, size_t nr)
 
 	s->trace->calls += nr;
 	viz_summary__calls(calls, nr);
-	return s->writer->ops->calls(s->writer, calls, nr);
+	if (!s->flight)
+		return s->writer->ops->calls(s->writer, calls, nr);
+	if (s->opt->nr_triggers)
+		viz_snapshot__watch(s, calls, nr);
+	return viz_flight__calls(s->flight, calls, nr);
 }
 
 /* About ten times a second: losses, names, slots, processes that went without a word. */
@@ -66,6 +73,7 @@ static void tick(struct viz_session *s)
 		if (t->engine->tick)
 			t->engine->tick(s, t);
 	}
+	viz_hold__rescue(s, false);
 	nr = viz_stack_guard__stopped(&s->stack_guard, stopped, 16);
 	for (int i = 0; i < nr; i++) {
 		struct viz_guard rec = {
@@ -158,6 +166,12 @@ static int open_trace(struct viz_session *s, struct viz_options *opt)
 			return -ENOMEM;
 		viz_writer__sources(s->writer, viz_sources__read, s->sources);
 	}
+	s->paused = opt->start_paused;
+	if (opt->entries) {
+		s->flight = viz_flight__new(s->trace, opt->entries);
+		if (!s->flight)
+			return -ENOMEM;
+	}
 	s->timeline = viz_timeline__new(s->trace, &opt->filter, on_calls, s);
 	if (!s->timeline)
 		return -ENOMEM;
@@ -215,7 +229,7 @@ static void say_ready(struct viz_options *opt)
 }
 
 /* SIGINT and SIGTERM end the recording; a second one is not needed. */
-static int open_signals(void)
+static int open_signals(struct viz_session *s)
 {
 	sigset_t set;
 
@@ -223,9 +237,12 @@ static int open_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signals < 0 ? -errno : 0;
 }
 
 static void drain_engines(struct viz_session *s)
@@ -256,19 +273,27 @@ static void take_signal(struct viz_session *s, int fd)
 
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (s->opt->launches)
+	if (info.ssi_signo == SIGUSR1) {
+		if (s->flight)
+			viz_snapshot__want(s, viz_session__now(), "asked for by SIGUSR1");
+		else
+			viz_warn("SIGUSR1 writes a snapshot only with --tracer-entries or --trigger");
+	} else if (info.ssi_signo == SIGUSR2) {
+		s->paused = !s->paused;
+		viz_info(s->paused ? "recording is paused" : "recording goes on");
+	} else if (s->opt->launches)
 		viz_launch__signal(&s->opt->launch, (int)info.ssi_signo, info.ssi_code);
 	else
 		s->stop = true;
 }
 
-static void loop(struct viz_session *s, int signals)
+static void loop(struct viz_session *s)
 {
 	uint64_t deadline = s->opt->duration ? viz_session__now() + s->opt->duration : UINT64_MAX;
 	uint64_t next_tick = 0, now;
 	struct pollfd fds[] = {
 		{ .fd = viz_probes__fd(s->probes), .events = POLLIN },
-		{ .fd = signals, .events = POLLIN },
+		{   .fd = s->signals, .events = POLLIN },
 		{ .fd = s->watch ? viz_mmap_watch__fd(s->watch) : -1, .events = POLLIN },
 	};
 
@@ -283,7 +308,8 @@ static void loop(struct viz_session *s, int signals)
 			next_tick = now + TICK_NS;
 			tick(s);
 		}
-		take_signal(s, signals);
+		take_signal(s, s->signals);
+		viz_snapshot__write(s, now);
 		if (now >= deadline || (!s->nr_active && !viz_select__open(&s->opt->select)))
 			s->stop = true;
 	}
@@ -297,6 +323,7 @@ static int finish(struct viz_session *s)
 
 	s->end_ts = viz_session__now();
 	s->trace->end = s->end_ts;
+	viz_probes__hold(s->probes, false);
 	viz_probes__consume(s->probes);
 	for (t = s->targets; t; t = t->next)
 		if (t->state == VIZ_TARGET_ACTIVE)
@@ -313,10 +340,17 @@ static int finish(struct viz_session *s)
 	err = viz_timeline__flush(s->timeline);
 	if (!err)
 		err = viz_custom_events__end(s->custom, s->end_ts);
+	if (s->flight) {
+		viz_snapshot__write(s, UINT64_MAX);
+		if (!err)
+			err = viz_flight__write(s->flight, s->writer, 0, UINT64_MAX);
+		s->trace->overflow |= viz_flight__evicted(s->flight) > 0;
+	}
 	for (uint32_t i = 0; i < s->trace->nr_processes && !err && s->writer->ops->process; i++)
 		err = s->writer->ops->process(s->writer, i);
 	for (uint32_t i = 0; i < s->trace->nr_tracks && !err && s->writer->ops->track; i++)
 		err = s->writer->ops->track(s->writer, i);
+	viz_hold__rescue(s, true);
 	return err ?: s->err;
 }
 
@@ -356,11 +390,15 @@ static int prepare(struct viz_session *s, struct viz_options *opt)
 			viz_error("%s", why);
 	}
 	if (!err)
+		err = open_signals(s);
+	if (!err)
 		err = open_probes(s, opt);
 	if (!err)
 		err = viz_probes__select(s->probes, &opt->select);
 	if (err)
 		return err;
+	if (opt->select.follow)
+		viz_probes__keep(s->probes);
 	s->watch = viz_mmap_watch__new();
 	if (!s->watch)
 		viz_warn("new programs are recorded late: perf events are refused (%s)",
@@ -373,18 +411,17 @@ static int prepare(struct viz_session *s, struct viz_options *opt)
 
 int viz_session__run(struct viz_options *opt)
 {
-	struct viz_session session = { .opt = opt }, *s = &session;
-	int signals = -1, err, end_err;
+	struct viz_session session = { .opt = opt, .signals = -1 }, *s = &session;
+	int err, end_err;
 
 	err = prepare(s, opt);
 	if (err)
 		goto cleanup;
-	signals = open_signals();
 	err = opt->launches ? attach_launched(s) : attach_existing(s);
 	if (!err) {
 		say_ready(opt);
 		viz_summary__begin(s);
-		loop(s, signals);
+		loop(s);
 	}
 	end_err = finish(s);
 	if (err)
@@ -408,8 +445,9 @@ cleanup:
 	viz_session__free_targets(s);
 	viz_mmap_watch__free(s->watch);
 	viz_sources__free(s->sources);
-	if (signals >= 0)
-		close(signals);
+	viz_flight__free(s->flight);
+	if (s->signals >= 0)
+		close(s->signals);
 	if (opt->launches) {
 		int status = viz_launch__ended(&opt->launch, !err) ? viz_launch__status(&opt->launch) : 1;
 

@@ -62,6 +62,7 @@ struct viz_thread_lane {
 	uint32_t track;
 	pid_t tid;
 	bool ended;
+	bool muted;			/* not among --threads */
 	uint64_t lost;			/* calls, as told so far */
 };
 
@@ -80,6 +81,14 @@ struct viz_session {
 	struct viz_live_names *names;
 	struct viz_custom_events *custom;
 	struct viz_sources *sources;	/* NULL: not wanted */
+	struct viz_flight *flight;	/* --tracer-entries; NULL: calls go to the writer at once */
+	struct {
+		uint64_t ts, due;	/* of the moment; due 0: none is wanted */
+		unsigned int nr;	/* written */
+		char reason[256];
+	} snapshot;
+	int signals;			/* signalfd */
+	bool paused;			/* --start-paused, SIGUSR2: no new calls */
 	struct viz_target *targets;
 	struct viz_hash by_pid;		/* pid -> index into by_index */
 	struct viz_target **by_index;
@@ -120,6 +129,9 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 /* Gives the thread's track a name; @name is not trusted. */
 void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
 			      const char *name);
+/* One edge of an engine: what the session leaves out (paused, --threads) goes no further. */
+int viz_session__edge(struct viz_session *s, struct viz_thread_lane *lane,
+		      const struct viz_edge *edge);
 /* The thread ended, or its recording does: what is open is closed. */
 void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, uint64_t ts);
 /* Open calls that the BPF programs hold back are open calls of the timeline from here on. */
@@ -134,6 +146,8 @@ void viz_session__free_targets(struct viz_session *s);
 /* An instant on a thread's track; @args: a JSON object or NULL. */
 void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
 			  const char *args);
+/* Any event, to the writer or the flight recorder; ctx is the session. 0 or -errno. */
+int viz_session__event(void *ctx, const struct viz_event *event);
 /* CLOCK_MONOTONIC, ns. */
 uint64_t viz_session__now(void);
 

@@ -102,7 +102,7 @@ static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges,
       break;
     if (!lane)
       lane = lane_of(r, tid);
-    err = lane ? viz_lane__edge(lane->lane, &edges[i]) : -ENOMEM;
+    err = lane ? viz_session__edge(r->s, lane, &edges[i]) : -ENOMEM;
   }
   return err;
 }
