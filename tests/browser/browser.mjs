@@ -99,7 +99,7 @@ async function perfettoPage() {
 }
 
 async function querySlices(page) {
-	await page.waitForFunction(() => globalThis.app?.trace?.engine, null, { timeout: 90000 });
+	await page.waitForFunction(() => globalThis.app?.trace?.engine, null, { timeout: 120000 });
 	await page.evaluate(() => globalThis.waitForPerfettoIdle?.());
 	return page.evaluate(async () => {
 		const engine = globalThis.app.trace.engine, answer = {};
@@ -134,9 +134,14 @@ async function perfettoReads(suffix, shot) {
 		assert.equal(got.depth, 3, "nesting");
 		assert.equal(got.errors, 0, "the trace processor has nothing to complain about");
 		assert.ok(got.threads.split("|").includes("worker-1"), "thread names");
-		await page.evaluate(() => globalThis.app.trace.currentWorkspace?.flatTracks?.forEach(t => t.expand()));
-		await page.waitForTimeout(1000);
-		await page.evaluate(() => globalThis.waitForPerfettoIdle?.());
+		// the tracks that a person sees, one a thread under its process
+		await page.waitForFunction(() => globalThis.app.trace.workspace.flatTracks
+			.filter(t => /MainThread|worker-1/.test(t.name)).length >= 2, null, { timeout: 120000 });
+		await page.evaluate(() => globalThis.app.trace.workspace.flatTracks.forEach(t => t.expand()));
+		await page.mouse.move(700, 400);
+		await page.waitForFunction(() => !/Loading\.\.\./.test(document.body.innerText), null,
+					   { timeout: 30000 }).catch(() => {});
+		await page.waitForTimeout(500);
 		await page.screenshot({ path: join(shots, shot) });
 		assert.equal(await within(server.exit, 20000, "--once"), 0, "--once ends by itself");
 	} finally {
@@ -265,7 +270,7 @@ await test("view --offline: the bundled viewer shows the trace without the inter
 	const page = await newPage(browser);
 	await page.goto(server.url);
 	await page.waitForFunction(() => /worker-1|MainThread|server\.py/.test(document.title + document.body.innerText),
-				   null, { timeout: 30000 });
+				   null, { timeout: 120000 });
 	await page.waitForTimeout(1000);
 	await page.screenshot({ path: join(shots, "speedscope.png") });
 	assert.deepEqual(page.outside, []);

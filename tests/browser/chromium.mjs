@@ -21,6 +21,7 @@ export async function newPage(browser, options = {}) {
 	const context = await browser.newContext({
 		viewport: { width: 1400, height: 820 }, colorScheme: "light", ...options,
 	});
+	context.setDefaultTimeout(120000);	// machines that test are busy
 	const page = await context.newPage();
 	page.errors = [];
 	page.outside = [];

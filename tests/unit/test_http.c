@@ -46,7 +46,8 @@ static void test_good(void)
 	check(parse(get, strlen(get)) == (int)strlen(get), "a request is read");
 	check(!request.head && !strcmp(request.path, "/abc/trace.json"), "the query is left out");
 	check(!strcmp(request.host, "127.0.0.1:9001"), "host");
-	check(!strcmp(request.origin, "https://ui.perfetto.dev"), "blanks around values are left out");
+	check(!strcmp(request.origin, "https://ui.perfetto.dev"),
+	      "blanks around values are left out");
 	for (i = 0; i < strlen(get); i++)
 		bad += parse(get, i) != 0;
 	check(!bad, "every beginning of it asks for more");
@@ -117,7 +118,8 @@ static void test_judge(void)
 	check(viz_http__judge(&request, 9001, NULL, &foreign) == 421, "no foreign origin at all");
 	strcpy(request.host, "127.0.0.1:9001");
 	strcpy(request.origin, "https://ui.perfetto.dev");
-	check(viz_http__judge(&request, 9001, NULL, &foreign) == 403, "offline, Perfetto may not ask");
+	check(viz_http__judge(&request, 9001, NULL, &foreign) == 403,
+	      "offline, Perfetto may not ask");
 }
 
 static void test_find(void)
@@ -137,9 +139,11 @@ static void test_find(void)
 
 static void test_random(void)
 {
-	static const char *const parts[] = {"GET ", "HEAD ", "/", "a", " HTTP/1.1", " HTTP/1.0", "\r\n",
-					    "\r", "\n", "Host:", "Origin: ", " ", "\t", ":", "\xff", "%00",
-					    "Content-Length: 0", "127.0.0.1:9001", "?", "\r\n\r\n"};
+	static const char *const parts[] = {
+		"GET ", "HEAD ",   "/",	   "a",	    " HTTP/1.1",	 " HTTP/1.0",
+		"\r\n", "\r",	   "\n",   "Host:", "Origin: ",		 " ",
+		"\t",	":",	   "\xff", "%00",   "Content-Length: 0", "127.0.0.1:9001",
+		"?",	"\r\n\r\n"};
 	int round, bad = 0;
 
 	srand(5);

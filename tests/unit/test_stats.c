@@ -109,7 +109,8 @@ static void test_percentiles(void)
 	for (i = 0; i < N; i++) {
 		struct viz_call c;
 
-		all[i] = 20 + (uint64_t)(rand() % 1000) * (uint64_t)(rand() % 1000) * (i % 100 ? 1 : 50);
+		all[i] = 20 +
+			 (uint64_t)(rand() % 1000) * (uint64_t)(rand() % 1000) * (i % 100 ? 1 : 50);
 		c = call(0, at, at + all[i]);
 		viz_profile__calls(p, &c, 1);
 		at += all[i] + 5;
@@ -169,11 +170,13 @@ static void test_random_trees(void)
 		at = grow(at, 0, 0) + 10;
 	check(nr_made < sizeof(made) / sizeof(*made), "the whole tree was made");
 	for (i = 0; (size_t)i < nr_made; i += 100)
-		viz_profile__calls(p, made + i, nr_made - (size_t)i < 100 ? nr_made - (size_t)i : 100);
+		viz_profile__calls(p, made + i,
+				   nr_made - (size_t)i < 100 ? nr_made - (size_t)i : 100);
 	for (i = 0; i < 16; i++) {
 		bad_self += p->rows[i].self != self[i];
 		/* of a function not yet known to be recursive, only a few calls wait */
-		bad_total += llabs((long long)(p->rows[i].total - total[i])) > (long long)total[i] / 100;
+		bad_total +=
+			llabs((long long)(p->rows[i].total - total[i])) > (long long)total[i] / 100;
 	}
 	check(!bad_self, "self times of random trees are exact");
 	check(!bad_total, "total times of random trees are within 1 %");
@@ -223,7 +226,8 @@ static void test_sorted(void)
 	order = viz_profile__sorted(p, trace, VIZ_SORT_CALLS, &nr);
 	check(order[0] == 1 && order[1] == 0, "by calls, then by name");
 	free(order);
-	check(viz_sort__parse("p99") == VIZ_SORT_P99 && viz_sort__parse("p98") < 0, "names of orders");
+	check(viz_sort__parse("p99") == VIZ_SORT_P99 && viz_sort__parse("p98") < 0,
+	      "names of orders");
 	viz_profile__free(p);
 	viz_trace__free(trace);
 }

@@ -32,7 +32,9 @@ static void test_safe(void)
 	same(out, "plain äöü 日本", "harmless text stays");
 	viz_text__safe(out, sizeof(out), "a\033[31mb\a\n");
 	same(out, "a\\x1b[31mb\\x07\\x0a", "escape sequences are shown");
-	viz_text__safe(out, sizeof(out), "\xc2\x9b""31m");
+	viz_text__safe(out, sizeof(out),
+		       "\xc2\x9b"
+		       "31m");
 	same(out, "\\x9b31m", "the C1 control CSI is shown");
 	viz_text__safe(out, sizeof(out), "\x9b\xff\xc3");
 	same(out, "\\x9b\\xff\\xc3", "bytes that are not UTF-8 are shown");
@@ -96,14 +98,17 @@ static void test_figures(void)
 		unsigned long long ns;
 		const char *text;
 	} durations[] = {
-		{0, "0 ns"}, {999, "999 ns"}, {1000, "1.00 us"}, {12345, "12.3 us"},
-		{999499, "999 us"}, {999600, "1.00 ms"}, {45600000, "45.6 ms"},
-		{1234000000, "1.23 s"}, {3600000000000ull, "3600 s"},
+		{0, "0 ns"},	       {999, "999 ns"},	       {1000, "1.00 us"},
+		{12345, "12.3 us"},    {999499, "999 us"},     {999600, "1.00 ms"},
+		{45600000, "45.6 ms"}, {1234000000, "1.23 s"}, {3600000000000ull, "3600 s"},
 	};
 	static const struct {
 		unsigned long long n;
 		const char *text;
-	} counts[] = {{0, "0"}, {999, "999"}, {1000, "1,000"}, {1234567, "1,234,567"},
+	} counts[] = {{0, "0"},
+		      {999, "999"},
+		      {1000, "1,000"},
+		      {1234567, "1,234,567"},
 		      {18446744073709551615ull, "18,446,744,073,709,551,615"}};
 	char out[64];
 	size_t i;

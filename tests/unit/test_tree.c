@@ -132,7 +132,7 @@ static void test_many_siblings(void)
 	uint32_t child;
 	size_t nr;
 
-	for (i = 0; i < 300000; i++)	/* every 1000th is slow */
+	for (i = 0; i < 300000; i++) /* every 1000th is slow */
 		add(tree, (uint32_t)(i % 3), i * 100, i * 100 + (i % 1000 ? 10 : 90));
 	roots = viz_calltree__roots(tree, &nr);
 	check(nr < 20000 && tree->merged, "waiting calls are merged when there are many");
@@ -179,7 +179,7 @@ static void test_budget(void)
 	uint32_t i, j;
 
 	tree->budget = 5000;
-	for (i = 0; i < 5000; i++) {	/* distinct small trees of 20 nodes */
+	for (i = 0; i < 5000; i++) { /* distinct small trees of 20 nodes */
 		uint64_t begin = at;
 
 		for (j = 0; j < 19; j++) {

@@ -26,7 +26,7 @@ uint32_t viz_text__next(const char *text, size_t *bytes)
 		return UINT32_MAX;
 	}
 	for (i = 1; i <= more; i++) {
-		if ((s[i] & 0xc0) != 0x80)	/* also stops at the terminator */
+		if ((s[i] & 0xc0) != 0x80) /* also stops at the terminator */
 			return UINT32_MAX;
 		c = c << 6 | (s[i] & 0x3f);
 	}

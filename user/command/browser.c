@@ -78,11 +78,13 @@ int viz_browser__open(const char *url, char *why, size_t why_size)
 	int err;
 
 	if ((env && strlen(env) >= sizeof(command)) || strlen(url) >= sizeof(copy))
-		return viz_why(why, why_size, -E2BIG, "cannot open a browser: $BROWSER is too long");
+		return viz_why(why, why_size, -E2BIG,
+			       "cannot open a browser: $BROWSER is too long");
 	strcpy(command, env ? env : "");
 	strcpy(copy, url);
 	if (split(command, copy, argv))
-		return viz_why(why, why_size, -E2BIG, "cannot open a browser: $BROWSER is too long");
+		return viz_why(why, why_size, -E2BIG,
+			       "cannot open a browser: $BROWSER is too long");
 	err = spawn(argv);
 	if (err)
 		return viz_why(why, why_size, err, "cannot open a browser (%s: %s)", argv[0],

@@ -6,14 +6,14 @@
 #include <string.h>
 
 enum {
-	NODES_MAX = 1000000,		/* 40 MB */
-	WAITING_MAX = 4096,		/* calls of one track that wait for their caller */
-	KEPT_WHOLE = 256,		/* of those, the slowest are not merged */
+	NODES_MAX = 1000000, /* 40 MB */
+	WAITING_MAX = 4096, /* calls of one track that wait for their caller */
+	KEPT_WHOLE = 256, /* of those, the slowest are not merged */
 	KEPT_LEAST = 16,
-	SHARE = 400,			/* less than this part of its root call is not worth a node */
+	SHARE = 400, /* less than this part of its root call is not worth a node */
 	CHILDREN_MAX = 128,
-	LIST_MAX = 32,			/* functions in what was merged */
-	HEIGHT_MAX = 512,		/* deeper calls are cut off below */
+	LIST_MAX = 32, /* functions in what was merged */
+	HEIGHT_MAX = 512, /* deeper calls are cut off below */
 	HEIGHT_CUT = 256,
 };
 
@@ -21,7 +21,7 @@ enum {
 struct waiting {
 	uint64_t begin, end;
 	uint64_t total;
-	uint32_t list;			/* number of the first node */
+	uint32_t list; /* number of the first node */
 	uint32_t nr;
 };
 
@@ -111,7 +111,7 @@ static void sum_up_smallest(struct viz_calltree *tree, uint32_t *list, uint16_t 
 	if (!smallest)
 		return;
 	gone = *smallest;
-	if (!other) {	/* the smallest itself becomes it */
+	if (!other) { /* the smallest itself becomes it */
 		uint32_t child, next;
 
 		for (child = tree->nodes[gone].child; child; child = next) {
@@ -319,9 +319,8 @@ static void adopt(struct viz_calltree *tree, struct viz_calltree_track *track, u
 		struct waiting *w = &track->waiting[track->nr - 1];
 
 		/* of merged neighbours the larger part decides */
-		if (w->begin < call->begin &&
-		    (w->end <= call->begin || w->nr < 2 ||
-		     call->begin - w->begin > w->end - call->begin))
+		if (w->begin < call->begin && (w->end <= call->begin || w->nr < 2 ||
+					       call->begin - w->begin > w->end - call->begin))
 			break;
 		merge_lists(tree, &n->child, &n->nr_children, w->list, CHILDREN_MAX);
 		track->nr--;

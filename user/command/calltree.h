@@ -14,32 +14,32 @@
 
 #include "../trace/model.h"
 
-enum { VIZ_CALLTREE_OTHER = -1 };	/* as a node's func: many small ones */
+enum { VIZ_CALLTREE_OTHER = -1 }; /* as a node's func: many small ones */
 
 struct viz_node {
-	uint64_t total;		/* ns */
+	uint64_t total; /* ns */
 	uint64_t calls;
-	uint32_t func;		/* index, or (uint32_t)VIZ_CALLTREE_OTHER */
-	uint32_t child, next;	/* numbers of nodes, 0: none */
-	uint32_t folded;	/* library frames below that are not shown, see __fold() */
+	uint32_t func; /* index, or (uint32_t)VIZ_CALLTREE_OTHER */
+	uint32_t child, next; /* numbers of nodes, 0: none */
+	uint32_t folded; /* library frames below that are not shown, see __fold() */
 	uint16_t nr_children;
-	uint16_t height;	/* of the tree below, itself included */
+	uint16_t height; /* of the tree below, itself included */
 };
 
 struct viz_root {
-	uint32_t node;		/* its number */
+	uint32_t node; /* its number */
 	uint32_t track;
-	uint64_t begin;		/* of the first call, ns */
+	uint64_t begin; /* of the first call, ns */
 };
 
 struct viz_calltree {
-	struct viz_node *nodes;		/* by number; [0] is unused */
-	uint32_t nr_nodes, room, free;	/* free: first of the chain of free ones, by next */
+	struct viz_node *nodes; /* by number; [0] is unused */
+	uint32_t nr_nodes, room, free; /* free: first of the chain of free ones, by next */
 	uint32_t live;
-	uint32_t budget;		/* nodes that may live at once; set after __new() in tests */
-	uint64_t small;			/* what has been summed up so far is shorter, ns */
+	uint32_t budget; /* nodes that may live at once; set after __new() in tests */
+	uint64_t small; /* what has been summed up so far is shorter, ns */
 	uint64_t calls;
-	uint64_t merged;		/* pairs of waiting calls that were merged */
+	uint64_t merged; /* pairs of waiting calls that were merged */
 	struct viz_calltree_track *tracks;
 	uint32_t nr_tracks;
 };

@@ -32,7 +32,7 @@ struct side {
 };
 
 struct pair {
-	const struct viz_func *func;	/* of the second trace, if it is there */
+	const struct viz_func *func; /* of the second trace, if it is there */
 	const char *name, *file;
 	struct side side[2];
 	double change;
@@ -52,9 +52,12 @@ static const char usage[] =
 static const char *const by_names[] = {"self", "total", "mean", "calls"};
 
 static const struct option long_options[] = {
-	{"by", required_argument, NULL, 'b'},	  {"sort", required_argument, NULL, 'b'},
-	{"limit", required_argument, NULL, 'l'},  {"thread", required_argument, NULL, 't'},
-	{"json", no_argument, NULL, 'j'},	  {"help", no_argument, NULL, 'h'},
+	{"by", required_argument, NULL, 'b'},
+	{"sort", required_argument, NULL, 'b'},
+	{"limit", required_argument, NULL, 'l'},
+	{"thread", required_argument, NULL, 't'},
+	{"json", no_argument, NULL, 'j'},
+	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
@@ -143,8 +146,7 @@ static size_t add_side(struct pair *pairs, size_t n, int which, const struct viz
 		pairs[n].func = &trace->funcs[i];
 		pairs[n].name = trace->funcs[i].name ? trace->funcs[i].name : "";
 		pairs[n].file = trace->funcs[i].file ? trace->funcs[i].file : "";
-		pairs[n++].side[which] =
-			(struct side){row->calls, row->total, row->self, row->sum};
+		pairs[n++].side[which] = (struct side){row->calls, row->total, row->self, row->sum};
 	}
 	return n;
 }
@@ -227,7 +229,7 @@ static void print_table(const struct pair *pairs, size_t nr, const struct diff_o
 	const char *what = by_names[o->by];
 	char before[24], after[24];
 	const struct viz_column columns[] = {
-		{before, 12},	   {after, 11},	     {"change", 10},	 {"ratio", 7},
+		{before, 12},	      {after, 11},   {"change", 10},	 {"ratio", 7},
 		{"calls before", 12}, {"after", 11}, {"mean ratio", 10},
 	};
 	size_t i;

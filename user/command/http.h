@@ -14,12 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VIZ_HTTP_REQUEST_MAX = 8192 };	/* bytes of a request with its headers */
+enum { VIZ_HTTP_REQUEST_MAX = 8192 }; /* bytes of a request with its headers */
 
 struct viz_http_request {
-	bool head;			/* HEAD, else GET */
-	char path[256];			/* without the query */
-	char host[128];			/* "" if there is none */
+	bool head; /* HEAD, else GET */
+	char path[256]; /* without the query */
+	char host[128]; /* "" if there is none */
 	char origin[128];
 };
 
@@ -40,12 +40,12 @@ int viz_http__judge(const struct viz_http_request *request, uint16_t port, const
 
 /* A file that is served. Strings are not owned, @fd is not either. */
 struct viz_http_file {
-	char path[256];			/* "/TOKEN/name" */
+	char path[256]; /* "/TOKEN/name" */
 	int fd;
 	uint64_t size;
 	const char *type;
-	bool counts;			/* the trace: --once ends when it was sent whole */
-	bool page;			/* HTML: gets a policy that keeps it on this server */
+	bool counts; /* the trace: --once ends when it was sent whole */
+	bool page; /* HTML: gets a policy that keeps it on this server */
 };
 
 /* The file at @path, or NULL; takes the same time wherever the paths begin to differ. */
@@ -53,13 +53,13 @@ const struct viz_http_file *viz_http__find(const struct viz_http_file *files, si
 					   const char *path);
 
 struct viz_http_server {
-	int fd;				/* listening */
+	int fd; /* listening */
 	uint16_t port;
-	const char *foreign;		/* the one origin beside our own that may read, or NULL */
+	const char *foreign; /* the one origin beside our own that may read, or NULL */
 	const struct viz_http_file *files;
 	size_t nr_files;
 	bool once;
-	unsigned int served;		/* times the trace was sent whole */
+	unsigned int served; /* times the trace was sent whole */
 };
 
 /* Listens on 127.0.0.1:@port (0: any; see server->port). 0 or -errno with a line in @why. */

@@ -17,10 +17,10 @@
 enum {
 	CONNECTIONS_MAX = 32,
 	TICK_MS = 200,
-	ASK_S = 10,		/* a request takes no longer than this */
-	STALL_S = 60,		/* nor does a peer that reads stand still for longer */
+	ASK_S = 10, /* a request takes no longer than this */
+	STALL_S = 60, /* nor does a peer that reads stand still for longer */
 	LINGER_S = 2,
-	ONCE_S = 2,		/* after the trace, what a page still wants to load */
+	ONCE_S = 2, /* after the trace, what a page still wants to load */
 };
 
 enum phase { FREE, ASKING, ANSWERING, LINGERING };
@@ -28,12 +28,12 @@ enum phase { FREE, ASKING, ANSWERING, LINGERING };
 struct connection {
 	enum phase phase;
 	int fd;
-	time_t since;		/* of the last progress */
+	time_t since; /* of the last progress */
 	char in[VIZ_HTTP_REQUEST_MAX];
 	size_t nr_in;
-	char out[1024];		/* the head of the answer and a short text */
+	char out[1024]; /* the head of the answer and a short text */
 	size_t nr_out, sent;
-	const struct viz_http_file *file;	/* its body; NULL: none */
+	const struct viz_http_file *file; /* its body; NULL: none */
 	uint64_t offset;
 };
 
@@ -69,7 +69,8 @@ int viz_http__listen(struct viz_http_server *server, uint16_t port, char *why, s
 		server->fd = -1;
 		return viz_why(why, why_size, err, "cannot listen on 127.0.0.1:%u: %s%s", port,
 			       strerror(-err),
-			       err == -EADDRINUSE ? " (another viewer? end it, or give --port)" : "");
+			       err == -EADDRINUSE ? " (another viewer? end it, or give --port)"
+						  : "");
 	}
 	server->port = ntohs(addr.sin_port);
 	return 0;
@@ -192,7 +193,7 @@ static void tell(struct viz_http_server *server, struct connection *c)
 		off_t offset = (off_t)c->offset;
 
 		n = sendfile(c->fd, c->file->fd, &offset, c->file->size - c->offset);
-		if (!n) {	/* the file became shorter: the promised size cannot be kept */
+		if (!n) { /* the file became shorter: the promised size cannot be kept */
 			drop(c);
 			return;
 		}

@@ -18,7 +18,7 @@ struct pick {
 	size_t nr_wanted;
 	int (*calls)(void *ctx, const struct viz_call *calls, size_t nr);
 	void *ctx;
-	uint32_t last;		/* the answer for the track asked last: calls come in runs */
+	uint32_t last; /* the answer for the track asked last: calls come in runs */
 	bool last_fits;
 };
 

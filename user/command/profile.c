@@ -8,29 +8,29 @@
 #include "nest.h"
 
 enum {
-	SUB_BITS = 4,			/* 16 classes to an octave */
-	SELF_WAITING = 16384,		/* calls of one track that wait for their caller */
-	SAME_WAITING = 8,		/* of one function on one track */
+	SUB_BITS = 4, /* 16 classes to an octave */
+	SELF_WAITING = 16384, /* calls of one track that wait for their caller */
+	SAME_WAITING = 8, /* of one function on one track */
 	SAME_WAITING_RECURSIVE = 256,
 };
 
 /* One function on one track: needed to count recursion once. */
 struct same {
-	uint64_t key;			/* 1 + (track << 32 | function), 0: free */
+	uint64_t key; /* 1 + (track << 32 | function), 0: free */
 	struct viz_nest nest;
 	bool recursive;
 };
 
 struct track {
 	struct viz_nest nest;
-	uint64_t end;			/* of the last call */
+	uint64_t end; /* of the last call */
 };
 
 struct viz_profile_private {
 	struct track *tracks;
 	uint32_t nr_tracks;
 	struct same *same;
-	size_t nr_same, room_same;	/* room is a power of two */
+	size_t nr_same, room_same; /* room is a power of two */
 };
 
 struct viz_profile *viz_profile__new(void)
@@ -118,7 +118,8 @@ static int histogram__add(struct viz_histogram *h, uint64_t ns)
 
 	if (!h->nr || class < h->first || class >= (uint32_t)h->first + h->nr) {
 		uint32_t first = h->nr && h->first < class ? h->first : class;
-		uint32_t last = h->nr && h->first + h->nr - 1u > class ? h->first + h->nr - 1u : class;
+		uint32_t last =
+			h->nr && h->first + h->nr - 1u > class ? h->first + h->nr - 1u : class;
 		uint32_t *counts = calloc(last - first + 1, sizeof(*counts));
 
 		if (!counts)
@@ -190,7 +191,7 @@ static int add_call(struct viz_profile *p, const struct viz_call *call)
 
 	if (!same)
 		return -ENOMEM;
-	if (end < call->begin)		/* a foreign file's nonsense */
+	if (end < call->begin) /* a foreign file's nonsense */
 		end = UINT64_MAX;
 	if (end < track->end)
 		p->disordered++;
@@ -265,7 +266,8 @@ uint64_t viz_row__percentile(const struct viz_row *row, double percent)
 
 	for (i = 0; i < h->nr; i++) {
 		if (h->counts[i] && seen + h->counts[i] >= want) {
-			uint64_t low = class_begin(h->first + i), high = class_begin(h->first + i + 1);
+			uint64_t low = class_begin(h->first + i),
+				 high = class_begin(h->first + i + 1);
 
 			/* classes of one nanosecond are exact */
 			value = high - low <= 1 ? low

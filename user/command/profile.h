@@ -15,26 +15,26 @@
 /* Durations by logarithmic class, 16 to an octave: a percentile is off by 3 % at most. */
 struct viz_histogram {
 	uint32_t *counts;
-	uint16_t first, nr;	/* classes that counts[] covers */
+	uint16_t first, nr; /* classes that counts[] covers */
 };
 
 /* One function. All times in nanoseconds. */
 struct viz_row {
 	uint64_t calls;
-	uint64_t total;		/* begin to end; of recursion only the outermost call counts */
-	uint64_t self;		/* total without the calls made */
-	uint64_t sum;		/* of all durations, recursion included: the mean is sum / calls */
+	uint64_t total; /* begin to end; of recursion only the outermost call counts */
+	uint64_t self; /* total without the calls made */
+	uint64_t sum; /* of all durations, recursion included: the mean is sum / calls */
 	uint64_t min, max;
 	uint64_t raised;
 	struct viz_histogram histogram;
 };
 
 struct viz_profile {
-	struct viz_row *rows;		/* by index of the function; calls 0: never called */
+	struct viz_row *rows; /* by index of the function; calls 0: never called */
 	uint32_t nr_rows;
 	uint64_t calls;
-	uint64_t begin, end;		/* of what was seen; begin > end: nothing */
-	uint64_t disordered;		/* calls that came after one that ended later: the file is not
+	uint64_t begin, end; /* of what was seen; begin > end: nothing */
+	uint64_t disordered; /* calls that came after one that ended later: the file is not
 					 * in order of completion, self times are approximate */
 	struct viz_profile_private *priv;
 };
@@ -48,8 +48,15 @@ uint64_t viz_row__percentile(const struct viz_row *row, double percent);
 uint64_t viz_row__mean(const struct viz_row *row);
 
 enum viz_sort {
-	VIZ_SORT_SELF, VIZ_SORT_TOTAL, VIZ_SORT_CALLS, VIZ_SORT_MEAN, VIZ_SORT_P50, VIZ_SORT_P99,
-	VIZ_SORT_MAX, VIZ_SORT_NAME, VIZ_SORTS,
+	VIZ_SORT_SELF,
+	VIZ_SORT_TOTAL,
+	VIZ_SORT_CALLS,
+	VIZ_SORT_MEAN,
+	VIZ_SORT_P50,
+	VIZ_SORT_P99,
+	VIZ_SORT_MAX,
+	VIZ_SORT_NAME,
+	VIZ_SORTS,
 };
 
 /* Order by its name ("self", "p99", ...); -1 when there is none. */

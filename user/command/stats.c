@@ -18,7 +18,7 @@ struct stats_options {
 	const char *file;
 	const char *thread;
 	enum viz_sort sort;
-	uint64_t limit;		/* 0: all */
+	uint64_t limit; /* 0: all */
 	bool json;
 };
 
@@ -110,8 +110,7 @@ static void print_table(const struct viz_trace *trace, const struct viz_profile 
 		viz_table__time(stdout, 9, viz_row__percentile(row, 50));
 		viz_table__time(stdout, 9, viz_row__percentile(row, 99));
 		viz_table__time(stdout, 9, row->max);
-		viz_table__func(stdout, &trace->funcs[order[i]],
-				viz_table__rest(columns, 8));
+		viz_table__func(stdout, &trace->funcs[order[i]], viz_table__rest(columns, 8));
 		putchar('\n');
 	}
 }
@@ -122,8 +121,7 @@ static void print_summary(const struct viz_trace *trace, const struct viz_profil
 	char calls[32], span[32], funcs[32];
 	uint64_t ns = p->end > p->begin ? p->end - p->begin : 0;
 
-	printf("%s calls of %s functions in %s",
-	       viz_text__count(calls, sizeof(calls), p->calls),
+	printf("%s calls of %s functions in %s", viz_text__count(calls, sizeof(calls), p->calls),
 	       viz_text__count(funcs, sizeof(funcs), nr),
 	       viz_text__duration(span, sizeof(span), ns));
 	if (shown < nr)

@@ -23,7 +23,7 @@ struct viz_top {
 	struct viz_profile *profile;
 	struct seen *seen;
 	uint32_t nr_seen;
-	uint64_t calls, begun, last;	/* ns */
+	uint64_t calls, begun, last; /* ns */
 	bool by_all, by_total;
 	bool drawn;
 	char what[256];
@@ -31,7 +31,7 @@ struct viz_top {
 
 struct line {
 	uint32_t func;
-	uint64_t calls, self, total;	/* of this interval */
+	uint64_t calls, self, total; /* of this interval */
 	uint64_t key;
 };
 
@@ -154,7 +154,8 @@ static void draw_heading(struct viz_top *top, FILE *out, bool terminal, uint64_t
 	fputs(terminal ? "\033[0m" : "", out);
 	end_line(out, terminal);
 	fprintf(out, "%s calls/s, %s in all",
-		viz_text__count(rate, sizeof(rate), ns ? (uint64_t)((double)calls * 1e9 / (double)ns) : 0),
+		viz_text__count(rate, sizeof(rate),
+				ns ? (uint64_t)((double)calls * 1e9 / (double)ns) : 0),
 		viz_text__count(all, sizeof(all), top->profile->calls));
 	if (now > top->begun)
 		fprintf(out, " in %s", viz_text__duration(text, sizeof(text), now - top->begun));
@@ -169,7 +170,8 @@ static void draw_lines(struct viz_top *top, FILE *out, bool terminal, const stru
 		       size_t nr, uint64_t ns)
 {
 	static const struct viz_column columns[] = {
-		{"own%", 7}, {"total%", 7}, {"own time", 9}, {"total", 9}, {"calls/s", 11}, {"mean", 9},
+		{"own%", 7},  {"total%", 7},   {"own time", 9},
+		{"total", 9}, {"calls/s", 11}, {"mean", 9},
 	};
 	size_t rest = terminal ? viz_table__rest(columns, 6) : 100000, i;
 
@@ -203,7 +205,7 @@ int viz_top__draw(struct viz_top *top, FILE *out, uint64_t now, uint64_t lost)
 	uint32_t nr = 0;
 	size_t most;
 
-	if (!top->last) {	/* the first picture has no interval to show yet */
+	if (!top->last) { /* the first picture has no interval to show yet */
 		top->begun = top->last = now;
 		if (!top->profile->calls && !terminal)
 			return 0;

@@ -19,11 +19,11 @@
 struct top_writer {
 	struct viz_writer w;
 	struct viz_top *top;
-	uint64_t next;		/* when to draw, ns */
+	uint64_t next; /* when to draw, ns */
 };
 
 static struct {
-	uint64_t interval;	/* ns */
+	uint64_t interval; /* ns */
 	bool by_all, by_total;
 	char what[192];
 } config;

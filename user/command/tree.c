@@ -21,10 +21,10 @@ enum { DEPTH_MAX = 256, FIGURES_WIDTH = 18 };
 struct tree_options {
 	const char *file;
 	const char *thread;
-	uint64_t limit;		/* roots, 0: all */
+	uint64_t limit; /* roots, 0: all */
 	uint64_t depth;
-	double percent;		/* of the root: less is not shown */
-	bool all;		/* library frames too */
+	double percent; /* of the root: less is not shown */
+	bool all; /* library frames too */
 };
 
 /* What one root is printed with. */
@@ -32,8 +32,8 @@ struct printer {
 	const struct tree_options *o;
 	const struct viz_trace *trace;
 	struct viz_calltree *tree;
-	uint64_t whole;		/* of the root */
-	bool utf8;		/* the terminal shows lines */
+	uint64_t whole; /* of the root */
+	bool utf8; /* the terminal shows lines */
 	size_t columns;
 };
 
@@ -50,9 +50,12 @@ static const char usage[] =
 	"  -h, --help       this text\n";
 
 static const struct option long_options[] = {
-	{"limit", required_argument, NULL, 'l'}, {"depth", required_argument, NULL, 'd'},
-	{"min", required_argument, NULL, 'm'},	 {"thread", required_argument, NULL, 't'},
-	{"all", no_argument, NULL, 'a'},	 {"help", no_argument, NULL, 'h'},
+	{"limit", required_argument, NULL, 'l'},
+	{"depth", required_argument, NULL, 'd'},
+	{"min", required_argument, NULL, 'm'},
+	{"thread", required_argument, NULL, 't'},
+	{"all", no_argument, NULL, 'a'},
+	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 

@@ -25,7 +25,8 @@ static volatile sig_atomic_t stop;
 
 static const char usage[] =
 	"Usage: vizbpf view FILE [OPTION...]\n"
-	"Opens a trace in the browser: .json, .json.gz and .pftrace in ui.perfetto.dev, which reads\n"
+	"Opens a trace in the browser: .json, .json.gz and .pftrace in ui.perfetto.dev, which "
+	"reads\n"
 	"it from this machine (nothing is uploaded); .html and .svg as they are; .folded and\n"
 	".speedscope.json in the bundled viewer.\n"
 	"\n"
@@ -39,9 +40,12 @@ static const char usage[] =
 	"On a remote machine: ssh -L 9001:127.0.0.1:9001 HOST, and --no-browser.\n";
 
 static const struct option long_options[] = {
-	{"offline", no_argument, NULL, 'f'},	{"port", required_argument, NULL, 'p'},
-	{"once", no_argument, NULL, 'o'},	{"no-browser", no_argument, NULL, 'n'},
-	{"server-only", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
+	{"offline", no_argument, NULL, 'f'},
+	{"port", required_argument, NULL, 'p'},
+	{"once", no_argument, NULL, 'o'},
+	{"no-browser", no_argument, NULL, 'n'},
+	{"server-only", no_argument, NULL, 'n'},
+	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
@@ -97,8 +101,8 @@ static void handle_signals(void)
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGHUP, &act, NULL);
 	act.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &act, NULL);	/* sendfile() has no MSG_NOSIGNAL */
-	sigaction(SIGCHLD, &act, NULL);	/* the browser is nobody's to wait for */
+	sigaction(SIGPIPE, &act, NULL); /* sendfile() has no MSG_NOSIGNAL */
+	sigaction(SIGCHLD, &act, NULL); /* the browser is nobody's to wait for */
 }
 
 /* Nothing from here on needs root: the reader parses a file, the server talks to browsers. */

@@ -38,8 +38,10 @@ static const struct {
  * hands it over by postMessage, which is documented too but needs a click. */
 static const char hand_over_page[] =
 	"<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>vizbpf view</title>\n"
-	"<body style=\"font:16px system-ui,sans-serif;display:grid;place-items:center;height:90vh\">\n"
-	"<div><p>The trace is ready.</p><button id=\"open\" style=\"font:inherit;padding:.6em 1.2em\">"
+	"<body style=\"font:16px "
+	"system-ui,sans-serif;display:grid;place-items:center;height:90vh\">\n"
+	"<div><p>The trace is ready.</p><button id=\"open\" style=\"font:inherit;padding:.6em "
+	"1.2em\">"
 	"Open it in Perfetto</button><p id=\"state\"></p></div>\n"
 	"<script>\n"
 	"const origin = \"https://ui.perfetto.dev\", name = \"%s\";\n"
@@ -100,7 +102,7 @@ static void plain_name(const char *path, char *out, size_t size)
 	size_t n = 0;
 
 	name = name ? name + 1 : path;
-	if (strlen(name) >= size)	/* the end has the suffix */
+	if (strlen(name) >= size) /* the end has the suffix */
 		name += strlen(name) - size + 1;
 	for (; *name; name++)
 		out[n++] = isalnum((unsigned char)*name) || strchr("._-", *name) ? *name : '_';
@@ -190,7 +192,8 @@ static int add_bundle(struct viz_viewer *v, char *why, size_t why_size)
 	while (dir && (entry = readdir(dir))) {
 		if (*entry->d_name == '.')
 			continue;
-		fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+		fd = openat(dirfd(dir), entry->d_name,
+			    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 		if (fd < 0)
 			continue;
 		if (add_file(v, entry->d_name, fd, false))
@@ -202,10 +205,11 @@ static int add_bundle(struct viz_viewer *v, char *why, size_t why_size)
 		closedir(dir);
 	if (index)
 		return 0;
-	return viz_why(why, why_size, -ENOENT,
-		       "the bundled viewer is not installed (looked in %s): `make viewer` fetches "
-		       "it with npm, or do without --offline, or `vizbpf convert` the trace to .html",
-		       where);
+	return viz_why(
+		why, why_size, -ENOENT,
+		"the bundled viewer is not installed (looked in %s): `make viewer` fetches "
+		"it with npm, or do without --offline, or `vizbpf convert` the trace to .html",
+		where);
 }
 
 static int add_hand_over(struct viz_viewer *v, char *why, size_t why_size)

@@ -14,17 +14,17 @@
 enum { VIZ_VIEWER_FILES_MAX = 96 };
 
 enum viz_viewer_way {
-	VIZ_VIEW_PERFETTO,	/* ui.perfetto.dev reads the file itself */
-	VIZ_VIEW_SPEEDSCOPE,	/* the bundled viewer does */
-	VIZ_VIEW_PAGE,		/* the file is a page */
+	VIZ_VIEW_PERFETTO, /* ui.perfetto.dev reads the file itself */
+	VIZ_VIEW_SPEEDSCOPE, /* the bundled viewer does */
+	VIZ_VIEW_PAGE, /* the file is a page */
 };
 
 struct viz_viewer {
 	enum viz_viewer_way way;
-	bool convert;			/* to what the bundled viewer reads */
-	char token[33];			/* the unguessable first part of every path */
-	char name[128];			/* of the trace, as it appears in URLs */
-	int fd;				/* of the trace */
+	bool convert; /* to what the bundled viewer reads */
+	char token[33]; /* the unguessable first part of every path */
+	char name[128]; /* of the trace, as it appears in URLs */
+	int fd; /* of the trace */
 	struct viz_http_file files[VIZ_VIEWER_FILES_MAX];
 	size_t nr_files;
 };
@@ -40,7 +40,7 @@ int viz_viewer__prepare(struct viz_viewer *v, const char *path, char *why, size_
 void viz_viewer__url(const struct viz_viewer *v, unsigned int port, char *url, size_t size);
 void viz_viewer__close(struct viz_viewer *v);
 
-extern const char viz_viewer_origin[];	/* of the Perfetto UI */
-enum { VIZ_VIEWER_PORT = 9001 };	/* the one that its content security policy allows */
+extern const char viz_viewer_origin[]; /* of the Perfetto UI */
+enum { VIZ_VIEWER_PORT = 9001 }; /* the one that its content security policy allows */
 
 #endif
