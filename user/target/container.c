@@ -181,6 +181,11 @@ struct viz_containers *viz_containers__new(void)
 	}
 	read_namespace(1, "pid", containers->pid_ns, sizeof(containers->pid_ns));
 	read_namespace(1, "mnt", containers->mnt_ns, sizeof(containers->mnt_ns));
+	/* some machines let nobody look at their init */
+	if (!containers->pid_ns[0] || !containers->mnt_ns[0]) {
+		read_namespace(getpid(), "pid", containers->pid_ns, sizeof(containers->pid_ns));
+		read_namespace(getpid(), "mnt", containers->mnt_ns, sizeof(containers->mnt_ns));
+	}
 	return containers;
 }
 
