@@ -36,6 +36,7 @@ struct viz_guardian {
 	int kick; /* eventfd: look at the journal's head now */
 	pid_t child;
 	time_t checked; /* when the child was last seen alive */
+	int links[VIZ_JOURNAL_LINKS]; /* the guardian's own fds, 0: none */
 };
 
 static void nap(long ms)
@@ -81,7 +82,7 @@ static void write_file(const char *path, const char *text)
 
 static void detach_from_parent(struct viz_guardian *g)
 {
-	int keep[] = {g->dir, g->owner, g->kick}, signal_number;
+	int keep[] = { g->dir, g->owner, g->kick }, signal_number, null;
 	sigset_t none;
 
 	setsid();
@@ -103,6 +104,11 @@ static void detach_from_parent(struct viz_guardian *g)
 	/* Not permitted without CAP_SYS_RESOURCE below what we inherited: then so be it. */
 	write_file("/proc/self/oom_score_adj", "-900");
 	close_others(keep, sizeof(keep) / sizeof(*keep));
+	/* So that no descriptor we get later is 0, 1 or 2. */
+	while ((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && null <= STDERR_FILENO)
+		;
+	if (null > STDERR_FILENO)
+		close(null);
 	if (chdir("/"))
 		viz_debug(VIZ_LOG_LIFE, "guardian: chdir /: %s", strerror(errno));
 }
@@ -123,6 +129,39 @@ static int hold_watch(struct viz_guardian *g, int held)
 	return fd;
 }
 
+/* Takes and gives up the owner's BPF links, as he wants it. */
+static void hold_links(struct viz_guardian *g)
+{
+	int i;
+
+	for (i = 0; i < VIZ_JOURNAL_LINKS; i++) {
+		struct viz_journal_link *link = &g->journal->links[i];
+		uint32_t state = atomic_load(&link->state);
+
+		if (state == VIZ_LINK_WANTED) {
+			g->links[i] = (int)syscall(SYS_pidfd_getfd, g->owner, link->fd, 0);
+			/* Unless it was dropped meanwhile. */
+			if (!atomic_compare_exchange_strong(&link->state, &state, VIZ_LINK_HELD))
+				state = VIZ_LINK_DROPPED;
+		}
+		if (state == VIZ_LINK_DROPPED) {
+			if (g->links[i] > 0)
+				close(g->links[i]);
+			g->links[i] = 0;
+			atomic_store(&link->state, VIZ_LINK_FREE);
+		}
+	}
+}
+
+static void give_up_links(struct viz_guardian *g)
+{
+	int i;
+
+	for (i = 0; i < VIZ_JOURNAL_LINKS; i++)
+		if (g->links[i] > 0)
+			close(g->links[i]);
+}
+
 static void clean_up(struct viz_guardian *g, int map_fd)
 {
 	struct viz_journal *journal = g->journal;
@@ -131,6 +170,7 @@ static void clean_up(struct viz_guardian *g, int map_fd)
 
 	viz_undo__writes(journal, 0, &report);
 	viz_undo__stops(journal, map_fd, false, &report);
+	give_up_links(g);
 	/* A signal that a probe sent in the owner's last moment may be on its way still. */
 	nap(50);
 	viz_undo__stops(journal, map_fd, true, &report);
@@ -191,6 +231,7 @@ static void guard(struct viz_guardian *g)
 			break;
 		}
 		map_fd = hold_watch(g, map_fd);
+		hold_links(g);
 		if (!n)
 			watch_stall(g->journal, map_fd, &beat, &ticks);
 	}
@@ -200,8 +241,18 @@ static void guard(struct viz_guardian *g)
 static int spawn(struct viz_guardian *g, char *why, size_t why_size)
 {
 	pid_t pid;
+	int i;
 
+	/* What an earlier guardian held went with it. */
 	atomic_store(&g->journal->watch_held, 0);
+	for (i = 0; i < VIZ_JOURNAL_LINKS; i++) {
+		uint32_t state = VIZ_LINK_HELD;
+
+		atomic_compare_exchange_strong(&g->journal->links[i].state, &state,
+					       VIZ_LINK_WANTED);
+		state = VIZ_LINK_DROPPED;
+		atomic_compare_exchange_strong(&g->journal->links[i].state, &state, VIZ_LINK_FREE);
+	}
 	pid = fork();
 	if (pid < 0)
 		return viz_why(why, why_size, -errno, "cannot fork the guardian: %s",
@@ -389,6 +440,35 @@ int viz_guardian__watch(struct viz_guardian *g, int map_fd)
 	viz_error("the guardian does not take the map of stopped processes (pidfd_getfd came with "
 		  "Linux 5.6 and needs CAP_SYS_PTRACE)");
 	return -ETIMEDOUT;
+}
+
+int viz_guardian__keep(struct viz_guardian *g, int fd)
+{
+	struct viz_journal_link *links = g->journal->links;
+	int i, tries;
+
+	for (i = 0; i < VIZ_JOURNAL_LINKS; i++) {
+		uint32_t free = VIZ_LINK_FREE;
+
+		if (atomic_compare_exchange_strong(&links[i].state, &free, VIZ_LINK_TAKEN))
+			break;
+	}
+	if (i == VIZ_JOURNAL_LINKS)
+		return -ENOSPC;
+	links[i].fd = fd;
+	atomic_store(&links[i].state, VIZ_LINK_WANTED);
+	kick(g);
+	for (tries = 0; tries < 1000 && atomic_load(&links[i].state) != VIZ_LINK_HELD; tries++)
+		nap(1);
+	return i;
+}
+
+void viz_guardian__drop(struct viz_guardian *g, int number)
+{
+	if (number < 0 || number >= VIZ_JOURNAL_LINKS)
+		return;
+	atomic_store(&g->journal->links[number].state, VIZ_LINK_DROPPED);
+	kick(g);
 }
 
 int viz_guardian__undo(struct viz_guardian *g, pid_t pid)

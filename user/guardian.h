@@ -46,6 +46,14 @@ void viz_guardian__stopped(struct viz_guardian *g, pid_t pid, int stopped);
  * too, so that a stop whose record nobody read any more is not forgotten. 0 or -errno.
  */
 int viz_guardian__watch(struct viz_guardian *g, int map_fd);
+/*
+ * @fd: of the BPF link whose program watches the C stack. The guardian holds it too: when
+ * vizbpf is killed the slot is set for some milliseconds more, and so long somebody must watch.
+ * Returns a number for drop(), or -errno (then nothing is held).
+ */
+int viz_guardian__keep(struct viz_guardian *g, int fd);
+/* The link was destroyed. */
+void viz_guardian__drop(struct viz_guardian *g, int number);
 /* Undoes every entry of @pid (0: all) now, from the calling process; returns how many. */
 int viz_guardian__undo(struct viz_guardian *g, pid_t pid);
 /*

@@ -19,9 +19,10 @@
 #endif
 
 enum {
-	VIZ_JOURNAL_VERSION = 1,
+	VIZ_JOURNAL_VERSION = 2,
 	VIZ_JOURNAL_ENTRIES = 16384, /* sparse: only what is used takes memory */
 	VIZ_JOURNAL_STOPS = 1024,
+	VIZ_JOURNAL_LINKS = 4096,
 };
 
 enum viz_entry_state {
@@ -47,6 +48,19 @@ struct viz_journal_stop {
 	uint64_t start_time;
 };
 
+enum viz_link_state {
+	VIZ_LINK_FREE = 0,
+	VIZ_LINK_TAKEN = 1,
+	VIZ_LINK_WANTED = 2, /* the guardian is to hold it */
+	VIZ_LINK_HELD = 3,
+	VIZ_LINK_DROPPED = 4, /* the guardian is to close it */
+};
+
+struct viz_journal_link {
+	_Atomic uint32_t state;
+	int32_t fd; /* the owner's */
+};
+
 struct viz_journal {
 	uint64_t magic;
 	uint32_t version, size; /* size of the whole file */
@@ -62,6 +76,7 @@ struct viz_journal {
 	_Atomic int32_t watch_held; /* the same number once the guardian holds the map */
 	struct viz_journal_entry entries[VIZ_JOURNAL_ENTRIES];
 	struct viz_journal_stop stops[VIZ_JOURNAL_STOPS];
+	struct viz_journal_link links[VIZ_JOURNAL_LINKS];
 };
 
 /* Opens (and makes) the directory; refuses one that others could have prepared. */

@@ -24,10 +24,12 @@ struct viz_attachment {
 	unsigned int users;
 	struct bpf_link *links[LINKS_MAX];
 	unsigned int nr_links;
+	int kept;			/* by the guardian: the number of the eval function's link, or -1 */
 };
 
 struct viz_probes {
 	struct vizbpf_bpf *skel;
+	struct viz_guardian *guardian;
 	struct ring_buffer *rings;
 	int ring_fd;
 	size_t ring_size;
@@ -135,6 +137,11 @@ static void free_attachment(struct viz_attachment *a)
 	for (unsigned int i = 0; i < a->nr_links; i++)
 		bpf_link__destroy(a->links[i]);
 	free(a);
+}
+
+void viz_probes__set_guardian(struct viz_probes *probes, struct viz_guardian *guardian)
+{
+	probes->guardian = guardian;
 }
 
 void viz_probes__free(struct viz_probes *probes)
@@ -257,6 +264,7 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 	a->usdt = usdt;
 	a->pid = pid;
 	a->users = 1;
+	a->kept = -1;
 	err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.builds), &key, &build->info,
 				  BPF_ANY);
 	if (err)
@@ -274,6 +282,9 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 		errno = -err;
 		return NULL;
 	}
+	/* The entry's link, which is the last: its program guards the C stack. */
+	if (!usdt && probes->guardian && build->info.flags & VIZ_BUILD_INLINES && a->nr_links)
+		a->kept = viz_guardian__keep(probes->guardian, bpf_link__fd(a->links[a->nr_links - 1]));
 	viz_debug(VIZ_LOG_PROBE, "%s: %u probes attached for %s, pid %d", build->path, a->nr_links,
 		  usdt ? "usdt" : "eval", pid);
 	a->next = probes->attachments;
@@ -293,6 +304,7 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 		return NULL;
 	a->pid = pid;
 	a->users = 1;
+	a->kept = -1;
 	err = add_link(a, prog, fd, offset, semaphore, why, why_size);
 	if (err) {
 		free_attachment(a);
@@ -317,6 +329,8 @@ void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attach
 			*p = attachment->next;
 			break;
 		}
+	if (probes->guardian)
+		viz_guardian__drop(probes->guardian, attachment->kept);
 	free_attachment(attachment);
 }
 

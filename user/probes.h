@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "../bpf/records.h"
+#include "guardian.h"
 #include "target/interpreter.h"
 #include "target/select.h"
 
@@ -25,6 +26,8 @@ typedef int (*viz_record_fn)(void *ctx, const void *record, size_t size);
  * NULL with one line in @why that names what is missing (capability, kernel feature). */
 struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ctx, char *why,
 				    size_t why_size);
+/* Who holds the links that guard the C stack when this process is killed. Not owned. */
+void viz_probes__set_guardian(struct viz_probes *probes, struct viz_guardian *guardian);
 void viz_probes__free(struct viz_probes *probes);
 /* An fd that polls readable when a ring is half full or something urgent is in it. */
 int viz_probes__fd(const struct viz_probes *probes);

@@ -215,6 +215,7 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 	set_filter(s, &opt->filter);
 	s->stack_guard.guardian = s->guardian;
 	s->stack_guard.guards = viz_probes__guards_fd(s->probes);
+	viz_probes__set_guardian(s->probes, s->guardian);
 	return viz_guardian__watch(s->guardian, s->stack_guard.guards);
 }
 

@@ -194,6 +194,29 @@ def deep_and_killed(args):
     each(some(args, lambda i: i.inlines(), few=True), run)
 
 
+@scenario
+def killed_in_recursion(args):
+    """SIGKILL of vizbpf at random moments of deep recursions"""
+    generator = random.Random(args.seed)
+
+    def run(python):
+        subject = Subject(python)
+        expected = subject.ask("deep", 50000)
+        for number in range(args.times or 10):
+            tracer = Tracer("-p", subject.pid)
+            for _ in range(8):
+                subject.send("deep", 50000)
+            time.sleep(generator.uniform(0, 0.1))
+            tracer.process.kill()
+            for _ in range(8):
+                equal(subject.answer(), expected, "outcome, kill %d" % number)
+            tracer.process.wait()
+        subject.check_untouched("after")
+        subject.end()
+
+    each(some(args, lambda i: i.inlines(), few=True), run)
+
+
 # ---- 3. leaving no trace ----
 
 def fast_again(subject, before):
