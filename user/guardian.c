@@ -82,7 +82,7 @@ static void write_file(const char *path, const char *text)
 
 static void detach_from_parent(struct viz_guardian *g)
 {
-	int keep[] = { g->dir, g->owner, g->kick }, signal_number, null;
+	int keep[] = {g->dir, g->owner, g->kick}, signal_number, null;
 	sigset_t none;
 
 	setsid();

@@ -31,7 +31,7 @@ static struct shared {
 	volatile uint64_t target_slot, child_slot, go, beats;
 	volatile pid_t target, child, tracer;
 	volatile int results[8];
-} *shared;
+} * shared;
 
 static volatile uint64_t slot __attribute__((aligned(8)));
 static int passed, failed;
@@ -48,7 +48,7 @@ static void check(int ok, const char *name, const char *what)
 
 static void nap(void)
 {
-	struct timespec ts = { 0, 1000000 };
+	struct timespec ts = {0, 1000000};
 
 	nanosleep(&ts, NULL);
 }
@@ -350,7 +350,8 @@ static void test_others(void)
 	viz_proc__start_time(getpid(), &start, NULL);
 	begin(do_die, start + 12345);
 	tracer_ended("reuse");
-	check(UNTIL(journals() == 0 && shared->child_slot == 0), "reuse", "the journal is done with");
+	check(UNTIL(journals() == 0 && shared->child_slot == 0), "reuse",
+	      "the journal is done with");
 	check(shared->target_slot == SET, "reuse", "a process with the same pid is left alone");
 	end();
 	/* Somebody else's value is there. */
@@ -367,7 +368,8 @@ static void test_others(void)
 	UNTIL(shared->go);
 	g = viz_guardian__start(why, sizeof(why));
 	check(g != NULL, "second", "it starts");
-	check(viz_guardian__hold(g, shared->target, why, sizeof(why)) == -EBUSY, "second", "it is busy");
+	check(viz_guardian__hold(g, shared->target, why, sizeof(why)) == -EBUSY, "second",
+	      "it is busy");
 	snprintf(why + 200, 50, "(pid %d)", shared->tracer);
 	check(strstr(why, why + 200) != NULL, "second", "the holder is named");
 	kill(shared->tracer, SIGKILL);
@@ -386,7 +388,8 @@ static void test_directory(void)
 	char why[256];
 
 	chmod(VIZ_RUN_DIR, 0777);
-	check(viz_guardian__start(why, sizeof(why)) == NULL, "directory", "one open to all is refused");
+	check(viz_guardian__start(why, sizeof(why)) == NULL, "directory",
+	      "one open to all is refused");
 	chmod(VIZ_RUN_DIR, 0700);
 	if (system("rm -rf " VIZ_RUN_DIR "; ln -s /tmp " VIZ_RUN_DIR))
 		abort();
@@ -396,7 +399,7 @@ static void test_directory(void)
 
 static void test_journal(void)
 {
-	struct viz_undo undo = { .pid = getpid(), .addr = 8, .expect = 1, .map_start = 4096 };
+	struct viz_undo undo = {.pid = getpid(), .addr = 8, .expect = 1, .map_start = 4096};
 	struct viz_journal *journal;
 	char why[256];
 	int dir = viz_journal__open_dir(1, why, sizeof(why)), i, fd;
