@@ -137,8 +137,13 @@ async function perfettoReads(suffix, shot) {
 		// the tracks that a person sees, one a thread under its process
 		await page.waitForFunction(() => globalThis.app.trace.workspace.flatTracks
 			.filter(t => /MainThread|worker-1/.test(t.name)).length >= 2, null, { timeout: 120000 });
-		await page.evaluate(() => globalThis.app.trace.workspace.flatTracks.forEach(t => t.expand()));
+		await page.waitForTimeout(2000);	// for the picture only
+		await page.evaluate(() => {
+			globalThis.app.trace.workspace.flatTracks.forEach(t => t.expand());
+			globalThis.app.raf?.scheduleFullRedraw?.();
+		});
 		await page.mouse.move(700, 400);
+		await page.waitForTimeout(1000);
 		await page.waitForFunction(() => !/Loading\.\.\./.test(document.body.innerText), null,
 					   { timeout: 30000 }).catch(() => {});
 		await page.waitForTimeout(500);
