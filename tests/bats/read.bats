@@ -175,6 +175,7 @@ fetch() { # CURL-ARGUMENT...
 	[ "$(fetch -X POST "${URL%open.html}t.json")" = 405 ]
 	[ "$(fetch -X OPTIONS "${URL%open.html}t.json")" = 405 ]
 	# no other address of this machine answers
+	need ss
 	[ "$(ss -Hltn "sport = :$port" | awk '{print $4}')" = "127.0.0.1:$port" ]
 	stop_vizbpf
 }
