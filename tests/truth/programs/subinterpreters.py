@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # needs: 3.8
 # scope: own
+# alone: yes
 # module: _interpreters _xxsubinterpreters
 """Interpreters of their own inside the process, made before and while being watched."""
 import json
