@@ -9,7 +9,7 @@ enum {
 	ARGS_SIZE = 1700, /* fits one record beside the longest name and category */
 };
 
-void (*volatile viz_emit_sink)(const struct viz_emitted *event);
+viz_emit_fn volatile viz_emit_sink;
 
 /* The UTF-8 of a str, cut at a whole character; of other values, their bounded repr. */
 static const char *plain(struct viz_module *module, PyObject *value, char *data, size_t size)
@@ -25,7 +25,7 @@ void viz_emit__send(struct viz_module *module, enum vizbpf_type type, PyObject *
 		    PyObject *category, PyObject *args, uint64_t id, uint64_t value)
 {
 	char name_data[NAME_SIZE], category_data[CATEGORY_SIZE], args_data[ARGS_SIZE];
-	void (*sink)(const struct viz_emitted *) = viz_emit_sink;
+	viz_emit_fn sink = viz_emit_sink;
 	struct viz_emitted event = {type, "", "", "", id, value};
 	struct viz_text text;
 
@@ -41,7 +41,7 @@ void viz_emit__send(struct viz_module *module, enum vizbpf_type type, PyObject *
 	if (vizbpf_enabled())
 		vizbpf_emit(event.type, event.name, event.category, event.args, id, value);
 	if (sink)
-		sink(&event);
+		sink(module, &event);
 }
 
 /* Joins events of several processes, so equal texts must give equal ids everywhere: hash()

@@ -16,8 +16,9 @@ struct viz_emitted {
 	uint64_t value; /* scope of an instant, bits of a counter's double */
 };
 
-/* Set while the in-process recorder runs. */
-extern void (*volatile viz_emit_sink)(const struct viz_emitted *event);
+/* Set while the in-process recorder runs. @module: of the calling interpreter. */
+typedef void (*viz_emit_fn)(const struct viz_module *module, const struct viz_emitted *event);
+extern viz_emit_fn volatile viz_emit_sink;
 
 static inline bool viz_emit__wanted(void)
 {

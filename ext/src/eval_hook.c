@@ -103,6 +103,9 @@ bool viz_eval__can(void)
 	if (viz_python < 0x030900 || viz_python >= 0x030c00 || viz_recorder.with_c ||
 	    viz_recorder.log_args)
 		return false;
+	/* 3.11.0 to 3.11.3 inline a specialised __getitem__ all the same (gh-104405) */
+	if (viz_python >= 0x030b00 && viz_python < 0x030b04)
+		return false;
 	if (!default_eval) {
 		interpreter_get = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyInterpreterState_Get");
 		set_eval = (void (*)(void *, eval_function))dlsym(

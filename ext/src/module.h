@@ -7,6 +7,7 @@
 
 struct viz_module {
 	struct viz_rules rules;
+	void *interpreter; /* that it belongs to */
 	PyObject *event_type; /* of what event() returns */
 	PyObject *decorate; /* Python: decorate(name, args, category, function) */
 };

@@ -2,12 +2,24 @@
 /* The module vizbpf._native: one binary for CPython 3.8 and later. */
 #include "recorder.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
+
+/* PyInterpreterState_Get(): in the limited API from 3.9 on, with an underscore before. */
+static void *this_interpreter(void)
+{
+	void *(*get)(void) = dlsym(RTLD_DEFAULT, "PyInterpreterState_Get");
+
+	if (!get)
+		get = dlsym(RTLD_DEFAULT, "_PyInterpreterState_Get");
+	return get ? get() : NULL;
+}
 
 static int native_exec(PyObject *module)
 {
 	struct viz_module *state = viz_module__of(module);
 
+	state->interpreter = this_interpreter();
 	if (viz_rules__init(&state->rules))
 		return -1;
 	Py_INCREF(Py_None);

@@ -1,225 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Edges to calls, and the memory that holds them. */
+/* Edges to calls: the stack of open calls of each thread. */
 #include "recorder.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-enum {
-	SLAB_CHUNKS = 8, /* 512 KiB of records are mapped at a time, present at once */
-	STACK_MIN = 256,
-	STACK_MAX = 1 << 20,
-	NAME_TRIES = 400, /* edges of a thread in which its name is looked for */
-};
-
-#define CHUNK_SIZE (VIZ_CHUNK_RECORDS * sizeof(struct viz_record))
-
-struct viz_recorder viz_recorder = {.generation = 1};
-__thread struct viz_tls viz_tls;
-
-/* Threads. */
-
-static void read_comm(char *name, size_t size)
-{
-	FILE *file = fopen("/proc/thread-self/comm", "re");
-
-	if (!file)
-		return;
-	if (fgets(name, (int)size, file))
-		name[strcspn(name, "\n")] = '\0';
-	fclose(file);
-}
-
-struct viz_thread *viz_thread__new(void)
-{
-	struct viz_thread *t;
-
-	if (!viz_recorder.module)
-		return NULL;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->base = malloc(STACK_MIN * sizeof(*t->base));
-	if (!t->base) {
-		free(t);
-		return NULL;
-	}
-	t->top = t->base;
-	t->limit = t->base + STACK_MIN;
-	t->tid = (uint32_t)syscall(SYS_gettid);
-	t->name_tries = NAME_TRIES;
-	t->next = viz_recorder.threads;
-	viz_recorder.threads = t;
-	viz_tls.thread = t;
-	viz_tls.generation = viz_recorder.generation;
-	return t;
-}
-
-/* A thread enters itself into threading._active some calls after its first one; it is gone
- * from there when the trace is saved, so its name is taken early. */
-static void look_for_name(struct viz_thread *t)
-{
-	PyObject *ident, *thread, *name = NULL;
-	Py_ssize_t size;
-	const char *utf8;
-
-	t->name_tries--;
-	if (!viz_recorder.active_threads)
-		return;
-	ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
-	thread = ident ? PyDict_GetItem(viz_recorder.active_threads, ident) : NULL;
-	if (thread) {
-		t->busy++;
-		name = PyObject_GetAttrString(thread, "_name");
-		t->busy--;
-		utf8 = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &size) : NULL;
-		if (utf8) {
-			snprintf(t->name, sizeof(t->name), "%s", utf8);
-			t->name_tries = 0;
-		}
-	} else if (!t->name_tries) {
-		read_comm(t->name, sizeof(t->name));
-	}
-	Py_XDECREF(ident);
-	Py_XDECREF(name);
-	PyErr_Clear();
-}
-
-/* Chunks. */
-
-static void release_texts(struct viz_chunk *chunk)
-{
-	viz_recorder.texts_bytes -= chunk->texts_cap;
-	free(chunk->texts);
-	chunk->texts = NULL;
-	chunk->texts_len = chunk->texts_cap = 0;
-}
-
-static bool map_slab(void)
-{
-	void *slab, **slabs;
-
-	slabs = realloc(viz_recorder.slabs, (viz_recorder.nr_slabs + 1) * sizeof(*slabs));
-	if (!slabs)
-		return false;
-	viz_recorder.slabs = slabs;
-	/* One call instead of a page fault every 128 records. */
-	slab = mmap(NULL, SLAB_CHUNKS * CHUNK_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (slab == MAP_FAILED)
-		return false;
-	slabs[viz_recorder.nr_slabs++] = slab;
-	for (int i = 0; i < SLAB_CHUNKS; i++) {
-		struct viz_chunk *chunk = calloc(1, sizeof(*chunk));
-
-		if (!chunk)
-			return i > 0;
-		chunk->records = (struct viz_record *)((char *)slab + i * CHUNK_SIZE);
-		chunk->next = viz_recorder.free_chunks;
-		viz_recorder.free_chunks = chunk;
-	}
-	return true;
-}
-
-/* The oldest chunk of the thread that has most of them: a thread that calls a lot does not
- * push out what a quiet one recorded. */
-static struct viz_chunk *take_oldest(void)
-{
-	struct viz_thread *most = NULL;
-	struct viz_chunk *chunk;
-
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next)
-		if (t->nr_chunks && (!most || t->nr_chunks > most->nr_chunks))
-			most = t;
-	/* the newest one of a thread is being written to */
-	if (!most || most->nr_chunks < 2)
-		return NULL;
-	chunk = most->oldest;
-	most->oldest = chunk->next;
-	most->nr_chunks--;
-	most->evicted += chunk->nr;
-	release_texts(chunk);
-	return chunk;
-}
-
-/* The records of the newest chunk are counted only when it is left, or looked at. */
-static void settle(struct viz_thread *t)
-{
-	if (t->newest)
-		t->newest->nr = (uint32_t)(t->at - t->newest->records);
-}
-
-static bool next_chunk(struct viz_thread *t)
-{
-	struct viz_chunk *chunk = NULL;
-
-	settle(t);
-	if (viz_recorder.nr_chunks >= viz_recorder.max_chunks)
-		chunk = take_oldest();
-	if (!chunk) {
-		if (!viz_recorder.free_chunks && !map_slab())
-			return false;
-		chunk = viz_recorder.free_chunks;
-		viz_recorder.free_chunks = chunk->next;
-		viz_recorder.nr_chunks++;
-	}
-	chunk->next = NULL;
-	chunk->nr = 0;
-	if (t->nr_chunks)
-		t->newest->next = chunk;
-	else
-		t->oldest = chunk;
-	t->newest = chunk;
-	t->nr_chunks++;
-	t->at = chunk->records;
-	t->end = t->at + VIZ_CHUNK_RECORDS;
-	return true;
-}
-
-static struct viz_record *new_record(struct viz_thread *t)
-{
-	if (__builtin_expect(t->at == t->end, 0) && !next_chunk(t)) {
-		t->lost++;
-		return NULL;
-	}
-	return t->at++;
-}
-
-/* Keeps @text with the newest chunk; 0 when there is no room for it. */
-static uint32_t keep_text(struct viz_thread *t, const char *text)
-{
-	struct viz_chunk *chunk = t->newest;
-	size_t size = strlen(text) + 1;
-	uint32_t at = chunk->texts_len;
-
-	if (at + size > chunk->texts_cap) {
-		size_t cap = chunk->texts_cap ? 2 * (size_t)chunk->texts_cap : 4096;
-		char *grown;
-
-		while (cap < at + size)
-			cap *= 2;
-		if (viz_recorder.texts_bytes + cap - chunk->texts_cap > viz_recorder.texts_max) {
-			viz_recorder.texts_dropped++;
-			return 0;
-		}
-		grown = realloc(chunk->texts, cap);
-		if (!grown)
-			return 0;
-		viz_recorder.texts_bytes += cap - chunk->texts_cap;
-		chunk->texts = grown;
-		chunk->texts_cap = (uint32_t)cap;
-	}
-	memcpy(chunk->texts + at, text, size);
-	chunk->texts_len += (uint32_t)size;
-	return at + 1;
-}
-
-/* The stack of open calls. */
+enum { STACK_MAX = 1 << 20 };
 
 static bool grow_stack(struct viz_thread *t)
 {
@@ -302,7 +88,7 @@ void viz_edge__enter(struct viz_thread *t, PyObject *code)
 		t->busy--;
 	}
 	if (__builtin_expect(t->name_tries, 0))
-		look_for_name(t);
+		viz_thread__look_for_name(t);
 	hidden |= !known || known->verdict != VIZ_SHOW;
 	frame = push(t, code, hidden ? VIZ_FRAME_HIDDEN : 0);
 	if (!frame || hidden)
@@ -320,7 +106,7 @@ static void write_call(struct viz_thread *t, const struct viz_frame *frame, uint
 
 	if (end - frame->begin < viz_recorder.min_ticks)
 		return;
-	record = new_record(t);
+	record = viz_thread__record(t);
 	if (!record)
 		return;
 	record->begin = frame->begin;
@@ -328,7 +114,7 @@ static void write_call(struct viz_thread *t, const struct viz_frame *frame, uint
 	record->func = frame->func;
 	record->lane = frame->lane;
 	record->flags = flags;
-	record->text = text ? keep_text(t, text) : 0;
+	record->text = text ? viz_thread__text(t, text) : 0;
 	t->calls++;
 }
 
@@ -431,7 +217,7 @@ void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, bool raised)
 
 void viz_edge__event(struct viz_thread *t, uint64_t begin, uint64_t end, const char *members)
 {
-	struct viz_record *record = new_record(t);
+	struct viz_record *record = viz_thread__record(t);
 
 	if (!record)
 		return;
@@ -440,7 +226,7 @@ void viz_edge__event(struct viz_thread *t, uint64_t begin, uint64_t end, const c
 	record->func = 0;
 	record->lane = t->top > t->base ? t->top[-1].lane : 0;
 	record->flags = VIZ_REC_EVENT;
-	record->text = keep_text(t, members);
+	record->text = viz_thread__text(t, members);
 	if (!record->text)
 		t->at--;
 }
@@ -489,90 +275,6 @@ void viz_edge__close_all(bool finish)
 					   frame->args);
 			free(frame->args);
 		}
-		settle(t);
+		viz_thread__settle(t);
 	}
-}
-
-void viz_recorder__settle(void)
-{
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next)
-		settle(t);
-}
-
-static void free_chunks(struct viz_chunk *chunk)
-{
-	while (chunk) {
-		struct viz_chunk *next = chunk->next;
-
-		release_texts(chunk);
-		free(chunk);
-		chunk = next;
-	}
-}
-
-static void free_thread(struct viz_thread *t)
-{
-	while (t->top > t->base)
-		free((--t->top)->args);
-	free(t->base);
-	free(t);
-}
-
-static void drop_records(struct viz_thread *t)
-{
-	if (t->nr_chunks)
-		free_chunks(t->oldest);
-	t->oldest = t->newest = NULL;
-	t->at = t->end = NULL;
-	t->nr_chunks = 0;
-	t->calls = t->evicted = t->lost = 0;
-}
-
-static void unmap_slabs(void)
-{
-	free_chunks(viz_recorder.free_chunks);
-	viz_recorder.free_chunks = NULL;
-	while (viz_recorder.nr_slabs)
-		munmap(viz_recorder.slabs[--viz_recorder.nr_slabs], SLAB_CHUNKS * CHUNK_SIZE);
-	viz_recorder.nr_chunks = 0;
-	viz_recorder.texts_dropped = 0;
-}
-
-void viz_recorder__forget_threads(void)
-{
-	struct viz_thread *own = NULL;
-
-	if (viz_tls.generation == viz_recorder.generation)
-		own = viz_tls.thread;
-	while (viz_recorder.threads) {
-		struct viz_thread *t = viz_recorder.threads;
-
-		viz_recorder.threads = t->next;
-		drop_records(t);
-		if (t != own)
-			free_thread(t);
-	}
-	unmap_slabs();
-	if (!own)
-		return;
-	own->next = NULL;
-	own->tid = (uint32_t)syscall(SYS_gettid);
-	viz_recorder.threads = own;
-}
-
-void viz_recorder__clear(void)
-{
-	while (viz_recorder.threads) {
-		struct viz_thread *t = viz_recorder.threads;
-
-		viz_recorder.threads = t->next;
-		drop_records(t);
-		free_thread(t);
-	}
-	viz_recorder.generation++;
-	unmap_slabs();
-	for (uint32_t i = 0; i < viz_recorder.nr_lanes; i++)
-		Py_CLEAR(viz_recorder.lanes[i].name);
-	viz_recorder.nr_lanes = 0;
-	viz_names__clear();
 }

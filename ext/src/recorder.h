@@ -26,12 +26,13 @@ struct viz_record {
 	uint32_t flags; /* enum viz_record_flag */
 };
 
-enum { VIZ_CHUNK_RECORDS = 2048 };
+/* A thread's first chunk is small: a program may start thousands that do little. */
+enum { VIZ_CHUNK_FIRST = 64, VIZ_CHUNK_RECORDS = 2048 };
 
 struct viz_chunk {
 	struct viz_chunk *next; /* younger, or in the list of free ones */
 	struct viz_record *records;
-	uint32_t nr;
+	uint32_t nr, cap; /* cap below VIZ_CHUNK_RECORDS: records are malloc'ed, else in a slab */
 	char *texts; /* JSON, NUL-terminated pieces */
 	uint32_t texts_len, texts_cap;
 };
@@ -58,6 +59,8 @@ struct viz_thread {
 	struct viz_record *at, *end; /* room in the newest chunk */
 	struct viz_chunk *newest, *oldest;
 	uint32_t nr_chunks;
+	uint32_t cap; /* records that the chunks have room for */
+	bool ended; /* seen to be gone, when memory was short */
 	uint32_t tid;
 	uint32_t name_tries; /* look-ups of the name that are left */
 	int busy; /* our own code runs, or the thread is paused: no records */
@@ -99,6 +102,7 @@ struct viz_recorder {
 	unsigned int generation; /* changes when all threads are forgotten */
 	uint32_t pid;
 	struct viz_module *module; /* of the interpreter that records */
+	void *interpreter; /* the only one that may record in this process */
 	/* options */
 	long max_depth; /* -1: no limit */
 	uint64_t min_ticks;
@@ -114,7 +118,8 @@ struct viz_recorder {
 	struct viz_chunk *free_chunks;
 	void **slabs;
 	uint32_t nr_slabs;
-	uint32_t nr_chunks, max_chunks;
+	uint64_t cap, max_cap; /* records that all chunks have room for */
+	uint64_t evicted; /* records dropped for younger ones */
 	uint64_t texts_bytes, texts_max, texts_dropped;
 	struct viz_func *funcs;
 	uint32_t nr_funcs, cap_funcs;
@@ -142,6 +147,16 @@ static inline struct viz_thread *viz_thread__current(void)
 		return viz_tls.thread;
 	return viz_thread__new();
 }
+
+/* threads.c */
+/* Room for one more record; NULL (counted) when there is none. */
+struct viz_record *viz_thread__record(struct viz_thread *t);
+/* Keeps @text beside the record that was just made; 0 when there is no room for it. */
+uint32_t viz_thread__text(struct viz_thread *t, const char *text);
+/* One try to find out what Python calls the thread. */
+void viz_thread__look_for_name(struct viz_thread *t);
+/* Makes the count of the chunk that is being written to true. */
+void viz_thread__settle(struct viz_thread *t);
 
 /* names.c */
 const struct viz_known *viz_names__code(PyObject *code);

@@ -61,6 +61,12 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 		PyErr_SetString(PyExc_RuntimeError, "recording is under way");
 		return NULL;
 	}
+	if (viz_recorder.kept && viz_recorder.interpreter != viz_module__of(self)->interpreter) {
+		PyErr_SetString(PyExc_RuntimeError,
+				"another interpreter of this process has recorded");
+		return NULL;
+	}
+	viz_recorder.interpreter = viz_module__of(self)->interpreter;
 	if (find_types())
 		return NULL;
 	if (!viz_recorder.kept) {
@@ -68,9 +74,7 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 		viz_names__clear();
 	}
 	viz_recorder.module = viz_module__of(self);
-	viz_recorder.max_chunks = (uint32_t)((entries + VIZ_CHUNK_RECORDS - 1) / VIZ_CHUNK_RECORDS);
-	if (!viz_recorder.max_chunks)
-		viz_recorder.max_chunks = 1;
+	viz_recorder.max_cap = entries > VIZ_CHUNK_RECORDS ? (uint64_t)entries : VIZ_CHUNK_RECORDS;
 	viz_recorder.texts_max = TEXTS_MAX;
 	viz_recorder.max_depth = max_depth;
 	viz_recorder.min_ticks = min_ns > 0 ? viz_clock__ticks_of((uint64_t)min_ns) : 0;
@@ -87,7 +91,7 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 	Py_RETURN_NONE;
 }
 
-static void record_custom(const struct viz_emitted *event);
+static void record_custom(const struct viz_module *module, const struct viz_emitted *event);
 
 static PyObject *recorder_start(PyObject *self, PyObject *unused)
 {
@@ -137,7 +141,9 @@ static PyObject *recorder_stop(PyObject *self, PyObject *finish)
 
 static PyObject *recorder_clear(PyObject *self, PyObject *unused)
 {
-	(void)self, (void)unused;
+	(void)unused;
+	if (viz_recorder.kept && viz_recorder.interpreter != viz_module__of(self)->interpreter)
+		Py_RETURN_NONE;
 	if (viz_recorder.running) {
 		PyErr_SetString(PyExc_RuntimeError, "recording is under way");
 		return NULL;
@@ -248,7 +254,7 @@ static PyObject *recorder_functions(PyObject *self, PyObject *unused)
 /* (calls and events kept, evicted, lost, texts dropped) */
 static PyObject *recorder_counts(PyObject *self, PyObject *unused)
 {
-	unsigned long long kept = 0, evicted = 0, lost = 0;
+	unsigned long long kept = 0, lost = 0;
 
 	(void)self, (void)unused;
 	viz_recorder__settle();
@@ -256,10 +262,9 @@ static PyObject *recorder_counts(PyObject *self, PyObject *unused)
 		if (t->nr_chunks)
 			for (struct viz_chunk *chunk = t->oldest; chunk; chunk = chunk->next)
 				kept += chunk->nr;
-		evicted += t->evicted;
 		lost += t->lost;
 	}
-	return Py_BuildValue("KKKK", kept, evicted, lost,
+	return Py_BuildValue("KKKK", kept, (unsigned long long)viz_recorder.evicted, lost,
 			     (unsigned long long)viz_recorder.texts_dropped);
 }
 
@@ -314,7 +319,7 @@ static PyObject *recorder_unshield(PyObject *self, PyObject *token)
 
 /* Custom events while the recorder runs. Slices are kept as pairs of B and E, which viewers
  * nest as they came. */
-static void record_custom(const struct viz_emitted *event)
+static void record_custom(const struct viz_module *module, const struct viz_emitted *event)
 {
 	static const struct {
 		const char *phase, *category;
@@ -332,11 +337,15 @@ static void record_custom(const struct viz_emitted *event)
 		[VIZBPF_OBJECT_SNAPSHOT] = {"O", "object"},
 		[VIZBPF_OBJECT_DELETE] = {"D", "object"},
 	};
-	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+	struct viz_thread *t;
 	struct viz_text text;
 	char data[2600], small[96];
 	const char *category = event->category[0] ? event->category : shapes[event->type].category;
 
+	/* Another interpreter may have a GIL of its own: the record is not its to touch. */
+	if (module->interpreter != viz_recorder.interpreter)
+		return;
+	t = viz_recorder.running ? viz_thread__current() : NULL;
 	if (!t || t->busy)
 		return;
 	viz_text__start(&text, NULL, data, sizeof(data));
