@@ -160,15 +160,18 @@ static uint32_t map_process(struct input *in, uint32_t process)
 
 static uint32_t map_track(struct input *in, uint32_t track)
 {
-	uint32_t *at = slot(&in->tracks, &in->nr_tracks, track), process, index;
+	uint32_t *at = slot(&in->tracks, &in->nr_tracks, track), process, tid, index;
+	const struct viz_track *from = &in->trace->tracks[track];
 
 	if (!at)
 		return UINT32_MAX;
 	if (!*at) {
-		process = map_process(in, in->trace->tracks[track].process);
-		index = process == UINT32_MAX ? process
-					      : viz_trace__track(in->whole->trace, process,
-								 in->trace->tracks[track].tid);
+		process = map_process(in, from->process);
+		if (process == UINT32_MAX)
+			return UINT32_MAX;
+		/* the main thread is known by having its process's number */
+		tid = from->tid == from->pid ? in->whole->trace->processes[process].pid : from->tid;
+		index = viz_trace__track(in->whole->trace, process, tid);
 		if (index == UINT32_MAX)
 			return UINT32_MAX;
 		*at = index + 1;

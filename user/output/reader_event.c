@@ -167,13 +167,15 @@ broken:
 /* Microseconds as the file has them, to nanoseconds. Negative ones are not representable. */
 static bool get_time(const struct viz_json_span *v, uint64_t *ns)
 {
-	const char *p = v->p, *end = v->p + v->len;
+	const char *p, *end;
 	uint64_t whole = 0, fraction = 0, unit = 100;
 	char text[64], *stop;
 	double value;
 
 	if (v->type != '0' && v->type != '"')
 		return false;
+	p = v->p;
+	end = p + v->len;
 	for (; p < end && *p >= '0' && *p <= '9' && whole < UINT64_MAX / 10000; p++)
 		whole = whole * 10 + (uint64_t)(*p - '0');
 	if (p < end && *p == '.')
