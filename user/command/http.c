@@ -88,7 +88,7 @@ static int parse_field(const char *line, size_t size, struct viz_http_request *r
 
 int viz_http__parse(const char *data, size_t size, struct viz_http_request *request)
 {
-	const char *at = data, *end, *all = data + size;
+	const char *at = data, *end, *all;
 	bool first = true;
 	int err;
 

@@ -79,13 +79,15 @@ int viz_transcribe(const char *path, int fd, const char *suffix, char *why, size
 	}
 	snprintf(to, sizeof(to), "%s/trace%s", dir, suffix);
 	snprintf(from, sizeof(from), "%s/input", dir);
-	err = 0;
-	if (!access(path, R_OK))
+	if (!access(path, R_OK)) {
 		err = transcribe(path, to, why, why_size);
-	else if (!(err = copy_file(fd, dir, from, sizeof(from))))
-		err = transcribe(from, to, why, why_size);
-	else
-		viz_why(why, why_size, err, "cannot copy %s: %s", path, strerror(-err));
+	} else {
+		err = copy_file(fd, dir, from, sizeof(from));
+		if (err)
+			viz_why(why, why_size, err, "cannot copy %s: %s", path, strerror(-err));
+		else
+			err = transcribe(from, to, why, why_size);
+	}
 	if (!err) {
 		result = open(to, O_RDONLY | O_CLOEXEC);
 		if (result < 0)
