@@ -21,379 +21,386 @@
 
 enum { RING_MIN = 64 << 10 };
 
-static int add_instance(struct viz_trampoline *t, uint64_t interp, char *why,
-                        size_t why_size) {
-  struct viz_instance *in = &t->instances[t->nr_instances];
-  int err;
+static int add_instance(struct viz_trampoline *t, uint64_t interp, char *why, size_t why_size)
+{
+	struct viz_instance *in = &t->instances[t->nr_instances];
+	int err;
 
-  if (t->nr_instances == VIZ_INSTANCES_MAX)
-    return viz_why(why, why_size, -ENOSPC, "it has more than %d interpreters",
-                   VIZ_INSTANCES_MAX);
-  *in = (struct viz_instance){0};
-  err = viz_instance__attach(t, in, interp, why, why_size);
-  if (!err)
-    t->nr_instances++;
-  return err;
+	if (t->nr_instances == VIZ_INSTANCES_MAX)
+		return viz_why(why, why_size, -ENOSPC, "it has more than %d interpreters",
+			       VIZ_INSTANCES_MAX);
+	*in = (struct viz_instance){0};
+	err = viz_instance__attach(t, in, interp, why, why_size);
+	if (!err)
+		t->nr_instances++;
+	return err;
 }
 
-static int new_trampoline(struct viz_trampoline **out,
-                          const struct viz_interpreter *interp,
-                          const struct viz_trampoline_params *params) {
-  struct viz_trampoline *t = calloc(1, sizeof(*t));
-  int err;
+static int new_trampoline(struct viz_trampoline **out, const struct viz_interpreter *interp,
+			  const struct viz_trampoline_params *params)
+{
+	struct viz_trampoline *t = calloc(1, sizeof(*t));
+	int err;
 
-  if (!t)
-    return -ENOMEM;
-  t->pid = interp->pid;
-  t->interp = interp;
-  t->params = *params;
-  if (!t->params.ring_size)
-    t->params.ring_size = VIZ_RING_DEFAULT;
-  if (t->params.ring_size < RING_MIN)
-    t->params.ring_size = RING_MIN;
-  t->mode = viz_image__mode(interp->build);
-  t->ns_pid = viz_trampoline__own_pid(t->pid);
-  if (getrandom(&t->nonce, sizeof(t->nonce), 0) != sizeof(t->nonce))
-    t->nonce = (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL);
-  t->start_time = viz_procfs__start_time(t->pid);
-  t->mem = viz_remote__open(t->pid, O_RDWR);
-  if (t->mem < 0) {
-    err = t->mem;
-    free(t);
-    return err;
-  }
-  *out = t;
-  return 0;
+	if (!t)
+		return -ENOMEM;
+	t->pid = interp->pid;
+	t->interp = interp;
+	t->params = *params;
+	if (!t->params.ring_size)
+		t->params.ring_size = VIZ_RING_DEFAULT;
+	if (t->params.ring_size < RING_MIN)
+		t->params.ring_size = RING_MIN;
+	t->mode = viz_image__mode(interp->build);
+	t->ns_pid = viz_trampoline__own_pid(t->pid);
+	if (getrandom(&t->nonce, sizeof(t->nonce), 0) != sizeof(t->nonce))
+		t->nonce = (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL);
+	t->start_time = viz_procfs__start_time(t->pid);
+	t->mem = viz_remote__open(t->pid, O_RDWR);
+	if (t->mem < 0) {
+		err = t->mem;
+		free(t);
+		return err;
+	}
+	*out = t;
+	return 0;
 }
 
-int viz_trampoline__attach(struct viz_trampoline **out,
-                           const struct viz_interpreter *interp,
-                           const struct viz_trampoline_params *params,
-                           char *why, size_t why_size) {
-  uint64_t states[VIZ_INSTANCES_MAX];
-  struct viz_trampoline *t = NULL;
-  int err = viz_trampoline__check_build(interp->build, why, why_size), nr;
+int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpreter *interp,
+			   const struct viz_trampoline_params *params, char *why, size_t why_size)
+{
+	uint64_t states[VIZ_INSTANCES_MAX];
+	struct viz_trampoline *t = NULL;
+	int err = viz_trampoline__check_build(interp->build, why, why_size), nr;
 
-  if (err)
-    return err;
-  if (params->ring_size & (params->ring_size - 1))
-    return viz_why(why, why_size, -EINVAL,
-                   "the ring's size is not a power of two");
-  err = new_trampoline(&t, interp, params);
-  if (err)
-    return viz_why(why, why_size, err, "its memory cannot be opened: %s",
-                   strerror(-err));
-  err = viz_image__symbols(interp->build, &t->symbols, why, why_size);
-  if (err)
-    goto cleanup;
-  viz_tramp_clock__init(&t->clock);
-  if (!t->clock.counter)
-    t->vdso = viz_tramp_clock__vdso(t->pid, t->mem);
-  if (!t->clock.counter && !t->vdso) {
-    err = viz_why(why, why_size, -ENOTSUP,
-                  "it has no clock that the recorder can use");
-    goto cleanup;
-  }
-  nr = viz_interpreter__states(interp, states, VIZ_INSTANCES_MAX);
-  if (nr <= 0) {
-    err = nr ? nr : -EAGAIN;
-    viz_why(why, why_size, err, "its interpreter is not initialised yet");
-    goto cleanup;
-  }
-  err = add_instance(t, states[0], why, why_size);
-  if (err)
-    goto cleanup;
-  *out = t;
-  return 0;
+	if (err)
+		return err;
+	if (params->ring_size & (params->ring_size - 1))
+		return viz_why(why, why_size, -EINVAL, "the ring's size is not a power of two");
+	err = new_trampoline(&t, interp, params);
+	if (err)
+		return viz_why(why, why_size, err, "its memory cannot be opened: %s",
+			       strerror(-err));
+	err = viz_image__symbols(interp->build, &t->symbols, why, why_size);
+	if (err)
+		goto cleanup;
+	viz_tramp_clock__init(&t->clock);
+	if (!t->clock.counter)
+		t->vdso = viz_tramp_clock__vdso(t->pid, t->mem);
+	if (!t->clock.counter && !t->vdso) {
+		err = viz_why(why, why_size, -ENOTSUP, "it has no clock that the recorder can use");
+		goto cleanup;
+	}
+	nr = viz_interpreter__states(interp, states, VIZ_INSTANCES_MAX);
+	if (nr <= 0) {
+		err = nr ? nr : -EAGAIN;
+		viz_why(why, why_size, err, "its interpreter is not initialised yet");
+		goto cleanup;
+	}
+	err = add_instance(t, states[0], why, why_size);
+	if (err)
+		goto cleanup;
+	*out = t;
+	return 0;
 cleanup:
-  viz_trampoline__free(t);
-  return err;
+	viz_trampoline__free(t);
+	return err;
 }
 
-int viz_trampoline__forked(struct viz_trampoline **out,
-                           const struct viz_trampoline *parent,
-                           const struct viz_interpreter *interp) {
-  struct viz_trampoline *t = calloc(1, sizeof(*t));
+int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampoline *parent,
+			   const struct viz_interpreter *interp)
+{
+	struct viz_trampoline *t = calloc(1, sizeof(*t));
 
-  if (!t)
-    return -ENOMEM;
-  *t = (struct viz_trampoline){
-      .pid = interp->pid,
-      .interp = interp,
-      .params = parent->params,
-      .mode = parent->mode,
-      .child = true,
-      .ns_pid = viz_trampoline__own_pid(interp->pid),
-      .nonce = parent->nonce,
-      .clock = parent->clock,
-      .vdso = parent->vdso,
-      .symbols = parent->symbols,
-      .switches = parent->switches,
-      .start_time = viz_procfs__start_time(interp->pid),
-      /* it may have ended already: what it recorded is there all the same */
-      .mem = viz_remote__open(interp->pid, O_RDWR),
-      .nr_instances = parent->nr_instances,
-  };
-  /* without its status left to read: the same number, if the parent lives in
+	if (!t)
+		return -ENOMEM;
+	*t = (struct viz_trampoline){
+		.pid = interp->pid,
+		.interp = interp,
+		.params = parent->params,
+		.mode = parent->mode,
+		.child = true,
+		.ns_pid = viz_trampoline__own_pid(interp->pid),
+		.nonce = parent->nonce,
+		.clock = parent->clock,
+		.vdso = parent->vdso,
+		.symbols = parent->symbols,
+		.switches = parent->switches,
+		.start_time = viz_procfs__start_time(interp->pid),
+		/* it may have ended already: what it recorded is there all the same */
+		.mem = viz_remote__open(interp->pid, O_RDWR),
+		.nr_instances = parent->nr_instances,
+	};
+	/* without its status left to read: the same number, if the parent lives in
    * our namespace */
-  if (!t->ns_pid && parent->pid == parent->ns_pid)
-    t->ns_pid = interp->pid;
-  for (int i = 0; i < t->nr_instances; i++) {
-    const struct viz_instance *from = &parent->instances[i];
+	if (!t->ns_pid && parent->pid == parent->ns_pid)
+		t->ns_pid = interp->pid;
+	for (int i = 0; i < t->nr_instances; i++) {
+		const struct viz_instance *from = &parent->instances[i];
 
-    t->instances[i] = (struct viz_instance){
-        .interp = from->interp,
-        .slot = from->slot,
-        .original = from->original,
-        .base = from->base,
-        .boot = from->boot,
-        .at = from->at,
-        .file = from->file,
-    };
-    if (from->file)
-      from->file->users++;
-  }
-  *out = t;
-  return 0;
+		t->instances[i] = (struct viz_instance){
+			.interp = from->interp,
+			.slot = from->slot,
+			.original = from->original,
+			.base = from->base,
+			.boot = from->boot,
+			.at = from->at,
+			.file = from->file,
+		};
+		if (from->file)
+			from->file->users++;
+	}
+	*out = t;
+	return 0;
 }
 
-pid_t viz_trampoline__newborn(const struct viz_trampoline *t) {
-  const struct viz_tramp_file *f = t->instances[0].file;
-  uint64_t size = viz_instance__ring_bytes(t), taken;
-  uint32_t pid = 0;
+pid_t viz_trampoline__newborn(const struct viz_trampoline *t)
+{
+	const struct viz_tramp_file *f = t->instances[0].file;
+	uint64_t size = viz_instance__ring_bytes(t), taken;
+	uint32_t pid = 0;
 
-  if (!f)
-    return 0;
-  taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
-  for (unsigned int i = 1; taken && i < VIZ_REC_REGIONS && !pid; i++)
-    if (taken >> i & 1 &&
-        pread(f->fd, &pid, sizeof(pid),
-              (off_t)(VIZ_REC_PAGE + i * size +
-                      offsetof(struct viz_rec_ring, pid))) != sizeof(pid))
-      pid = 0;
-  return (pid_t)pid;
+	if (!f)
+		return 0;
+	taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
+	for (unsigned int i = 1; taken && i < VIZ_REC_REGIONS && !pid; i++)
+		if (taken >> i & 1 &&
+		    pread(f->fd, &pid, sizeof(pid),
+			  (off_t)(VIZ_REC_PAGE + i * size + offsetof(struct viz_rec_ring, pid))) !=
+			    sizeof(pid))
+			pid = 0;
+	return (pid_t)pid;
 }
 
 /* ---- while it runs ---- */
 
-static const char *step_text(uint32_t step) {
-  switch (step) {
-  case VIZ_STEP_NO_MONITORING:
-    return "it has no sys.monitoring";
-  case VIZ_STEP_NO_TOOL:
-    return "sys.monitoring's tool ids 3, 4 and 5 are in use by other tools";
-  case VIZ_STEP_CALLBACK:
-    return "sys.monitoring did not take the callbacks";
-  default:
-    return "sys.monitoring did not take the events";
-  }
+static const char *step_text(uint32_t step)
+{
+	switch (step) {
+	case VIZ_STEP_NO_MONITORING:
+		return "it has no sys.monitoring";
+	case VIZ_STEP_NO_TOOL:
+		return "sys.monitoring's tool ids 3, 4 and 5 are in use by other tools";
+	case VIZ_STEP_CALLBACK:
+		return "sys.monitoring did not take the callbacks";
+	default:
+		return "sys.monitoring did not take the events";
+	}
 }
 
-static void came_up(struct viz_trampoline *t, struct viz_instance *in) {
-  struct viz_rec_ring *ring = in->ring;
+static void came_up(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_rec_ring *ring = in->ring;
 
-  viz_instance__clear_caves(t, in);
-  if (ring->state == VIZ_REC_REFUSED) {
-    in->state = VIZ_TRAMPOLINE_REFUSED;
-    snprintf(t->why, sizeof(t->why), "%s", step_text(ring->error));
-    return;
-  }
-  in->state = VIZ_TRAMPOLINE_UP;
-  ring->chains = t->switches;
-  if (t->child) {
-    viz_instance__note(
-        t, in, in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
-        VIZ_REC_ON, VIZ_REC_OFF);
-    viz_instance__note(
-        t, in, in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
-        in->base + VIZ_REC_RING_AT, 0);
-  }
+	viz_instance__clear_caves(t, in);
+	if (ring->state == VIZ_REC_REFUSED) {
+		in->state = VIZ_TRAMPOLINE_REFUSED;
+		snprintf(t->why, sizeof(t->why), "%s", step_text(ring->error));
+		return;
+	}
+	in->state = VIZ_TRAMPOLINE_UP;
+	if (t->switches)
+		ring->chains = 1;
+	if (t->child) {
+		viz_instance__note(t, in,
+				   in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
+				   VIZ_REC_ON, VIZ_REC_OFF);
+		viz_instance__note(t, in,
+				   in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
+				   in->base + VIZ_REC_RING_AT, 0);
+	}
 }
 
 /* The recorder leaves the slot when its ring is there, and the loader when it
  * has failed. */
-static void check_armed(struct viz_trampoline *t, struct viz_instance *in) {
-  uint64_t now, failed = 0, mode = in->base + VIZ_REC_KEEP_AT;
-  int found;
+static void check_armed(struct viz_trampoline *t, struct viz_instance *in)
+{
+	uint64_t now, failed = 0, mode = in->base + VIZ_REC_KEEP_AT;
+	int found;
 
-  if (t->child || viz_remote__read_u64(t->mem, in->slot, &now) ||
-      now == in->boot)
-    return;
-  found = viz_instance__find_ring(t, in);
-  if (found == 1)
-    came_up(t, in);
-  if (found || in->coming)
-    return;
-  in->state = VIZ_TRAMPOLINE_REFUSED;
-  if (now != in->original) {
-    snprintf(t->why, sizeof(t->why), "another tool took its PEP 523 slot");
-  } else {
-    viz_remote__read_u64(t->mem, mode + offsetof(struct viz_rec_keep, failed),
-                         &failed);
-    snprintf(t->why, sizeof(t->why),
-             "it was denied memfd_create() or mmap()%s%s",
-             failed ? ": " : " (seccomp, SELinux or a limit)",
-             failed ? strerror((int)failed) : "");
-  }
-  viz_instance__leave_caves(t, in);
-  viz_instance__forget_notes(t, in);
+	if (t->child || viz_remote__read_u64(t->mem, in->slot, &now) || now == in->boot)
+		return;
+	found = viz_instance__find_ring(t, in);
+	if (found == 1)
+		came_up(t, in);
+	if (found || in->coming)
+		return;
+	in->state = VIZ_TRAMPOLINE_REFUSED;
+	if (now != in->original) {
+		snprintf(t->why, sizeof(t->why), "another tool took its PEP 523 slot");
+	} else {
+		viz_remote__read_u64(t->mem, mode + offsetof(struct viz_rec_keep, failed), &failed);
+		snprintf(t->why, sizeof(t->why), "it was denied memfd_create() or mmap()%s%s",
+			 failed ? ": " : " (seccomp, SELinux or a limit)",
+			 failed ? strerror((int)failed) : "");
+	}
+	viz_instance__leave_caves(t, in);
+	viz_instance__forget_notes(t, in);
 }
 
 /* Sub-interpreters that were made since: one more at a time, when the one
  * before is up. */
-static void look_for_interpreters(struct viz_trampoline *t) {
-  uint64_t states[VIZ_INSTANCES_MAX];
-  char why[256];
-  int nr;
+static void look_for_interpreters(struct viz_trampoline *t)
+{
+	uint64_t states[VIZ_INSTANCES_MAX];
+	char why[256];
+	int nr;
 
-  if (t->child ||
-      t->instances[t->nr_instances - 1].state == VIZ_TRAMPOLINE_ARMED)
-    return;
-  nr = viz_interpreter__states(t->interp, states, VIZ_INSTANCES_MAX);
-  for (int i = 0; i < nr; i++) {
-    bool known = false;
+	if (t->child || t->instances[t->nr_instances - 1].state == VIZ_TRAMPOLINE_ARMED)
+		return;
+	nr = viz_interpreter__states(t->interp, states, VIZ_INSTANCES_MAX);
+	for (int i = 0; i < nr; i++) {
+		bool known = false;
 
-    for (int k = 0; k < t->nr_instances; k++)
-      known |= t->instances[k].interp == states[i] &&
-               t->instances[k].state != VIZ_TRAMPOLINE_ENDED;
-    if (known)
-      continue;
-    if (add_instance(t, states[i], why, sizeof(why)))
-      viz_debug(VIZ_LOG_ENGINE, "pid %d: a sub-interpreter is not recorded: %s",
-                t->pid, why);
-    return;
-  }
+		for (int k = 0; k < t->nr_instances; k++)
+			known |= t->instances[k].interp == states[i] &&
+				 t->instances[k].state != VIZ_TRAMPOLINE_ENDED;
+		if (known)
+			continue;
+		if (add_instance(t, states[i], why, sizeof(why)))
+			viz_debug(VIZ_LOG_ENGINE, "pid %d: a sub-interpreter is not recorded: %s",
+				  t->pid, why);
+		return;
+	}
 }
 
 /* Rings that came up since. */
-static void find_rings(struct viz_trampoline *t) {
-  for (int i = 0; i < t->nr_instances; i++) {
-    struct viz_instance *in = &t->instances[i];
+static void find_rings(struct viz_trampoline *t)
+{
+	for (int i = 0; i < t->nr_instances; i++) {
+		struct viz_instance *in = &t->instances[i];
 
-    if (in->state != VIZ_TRAMPOLINE_ARMED)
-      continue;
-    if (viz_instance__find_ring(t, in) == 1)
-      came_up(t, in);
-    else
-      check_armed(t, in);
-  }
+		if (in->state != VIZ_TRAMPOLINE_ARMED)
+			continue;
+		if (viz_instance__find_ring(t, in) == 1)
+			came_up(t, in);
+		else
+			check_armed(t, in);
+	}
 }
 
-int viz_trampoline__drain(struct viz_trampoline *t,
-                          const struct viz_trampoline_sink *sink) {
-  struct viz_instance *rings[VIZ_INSTANCES_MAX];
-  int nr = 0, total;
+int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink)
+{
+	struct viz_instance *rings[VIZ_INSTANCES_MAX];
+	int nr = 0, total;
 
-  find_rings(t);
-  for (int i = 0; i < t->nr_instances; i++)
-    if (t->instances[i].ring && t->instances[i].state != VIZ_TRAMPOLINE_REFUSED)
-      rings[nr++] = &t->instances[i];
-  total = viz_reader__drain(t, rings, nr, sink);
-  if (!t->over && !(++t->drains & 15))
-    look_for_interpreters(t);
-  return total;
+	find_rings(t);
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].ring && t->instances[i].state != VIZ_TRAMPOLINE_REFUSED)
+			rings[nr++] = &t->instances[i];
+	total = viz_reader__drain(t, rings, nr, sink);
+	if (!t->over && !(++t->drains & 15))
+		look_for_interpreters(t);
+	return total;
 }
 
-void viz_trampoline__switches(struct viz_trampoline *t) {
-  t->switches = true;
-  for (int i = 0; i < t->nr_instances; i++)
-    if (t->instances[i].ring)
-      __atomic_store_n(&t->instances[i].ring->chains, 1, __ATOMIC_RELAXED);
+void viz_trampoline__switches(struct viz_trampoline *t)
+{
+	t->switches = true;
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].ring)
+			__atomic_store_n(&t->instances[i].ring->chains, 1, __ATOMIC_RELAXED);
 }
 
-enum viz_trampoline_state
-viz_trampoline__state(const struct viz_trampoline *t) {
-  return t->instances[0].state;
+enum viz_trampoline_state viz_trampoline__state(const struct viz_trampoline *t)
+{
+	return t->instances[0].state;
 }
 
-const char *viz_trampoline__why(const struct viz_trampoline *t) {
-  return t->why;
+const char *viz_trampoline__why(const struct viz_trampoline *t)
+{
+	return t->why;
 }
 
-void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters,
-                            uint64_t *leaves) {
-  *enters = *leaves = 0;
-  for (int i = 0; i < t->nr_instances; i++) {
-    const struct viz_rec_ring *ring = t->instances[i].ring;
+void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters, uint64_t *leaves)
+{
+	*enters = *leaves = 0;
+	for (int i = 0; i < t->nr_instances; i++) {
+		const struct viz_rec_ring *ring = t->instances[i].ring;
 
-    for (int k = 0; ring && k < VIZ_REC_THREADS; k++) {
-      *enters += ring->threads[k].lost_enter;
-      *leaves += ring->threads[k].lost_leave;
-    }
-  }
+		for (int k = 0; ring && k < VIZ_REC_THREADS; k++) {
+			*enters += ring->threads[k].lost_enter;
+			*leaves += ring->threads[k].lost_leave;
+		}
+	}
 }
 
 /* ---- the end ---- */
 
-static void nap(void) {
-  struct timespec ts = {.tv_nsec = 200000};
+static void nap(void)
+{
+	struct timespec ts = {.tv_nsec = 200000};
 
-  nanosleep(&ts, NULL);
+	nanosleep(&ts, NULL);
 }
 
 /* Takes the loader out of the slot. It may be running at this moment: then it
  * comes up, or sees that the slot is not its own any more. */
-static void disarm(struct viz_trampoline *t, struct viz_instance *in) {
-  if (!t->child)
-    viz_trampoline__swap(t->mem, in->slot, in->boot, in->original);
-  for (int i = 0; i < 20 && in->state == VIZ_TRAMPOLINE_ARMED; i++) {
-    if (viz_instance__find_ring(t, in) == 1)
-      came_up(t, in);
-    else if (t->child || viz_instance__leave_caves(t, in))
-      break;
-    else
-      nap();
-  }
+static void disarm(struct viz_trampoline *t, struct viz_instance *in)
+{
+	if (!t->child)
+		viz_trampoline__swap(t->mem, in->slot, in->boot, in->original);
+	for (int i = 0; i < 20 && in->state == VIZ_TRAMPOLINE_ARMED; i++) {
+		if (viz_instance__find_ring(t, in) == 1)
+			came_up(t, in);
+		else if (t->child || viz_instance__leave_caves(t, in))
+			break;
+		else
+			nap();
+	}
 }
 
-static void take_back(struct viz_trampoline *t, struct viz_instance *in) {
-  uint64_t stop = in->base + in->at.stop;
+static void take_back(struct viz_trampoline *t, struct viz_instance *in)
+{
+	uint64_t stop = in->base + in->at.stop;
 
-  if (t->mem < 0)
-    return;
+	if (t->mem < 0)
+		return;
 
-  viz_trampoline__swap(
-      t->mem, in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
-      VIZ_REC_ON, VIZ_REC_OFF);
-  viz_trampoline__swap(
-      t->mem, in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
-      in->base + VIZ_REC_RING_AT, 0);
-  /* stop() is mapped wherever a ring was: only there may the slot point to it.
+	viz_trampoline__swap(t->mem,
+			     in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
+			     VIZ_REC_ON, VIZ_REC_OFF);
+	viz_trampoline__swap(t->mem,
+			     in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
+			     in->base + VIZ_REC_RING_AT, 0);
+	/* stop() is mapped wherever a ring was: only there may the slot point to it.
    * Stepping back for the stack changes the slot from inside, so a second look
    * is needed. */
-  for (int i = 0; i < 2; i++) {
-    viz_trampoline__swap(t->mem, in->slot, in->base + in->at.wrap, stop);
-    viz_trampoline__swap(t->mem, in->slot, in->original, stop);
-  }
+	for (int i = 0; i < 2; i++) {
+		viz_trampoline__swap(t->mem, in->slot, in->base + in->at.wrap, stop);
+		viz_trampoline__swap(t->mem, in->slot, in->original, stop);
+	}
 }
 
-void viz_trampoline__detach(struct viz_trampoline *t) {
-  t->over = true;
-  for (int i = 0; i < t->nr_instances; i++) {
-    struct viz_instance *in = &t->instances[i];
+void viz_trampoline__detach(struct viz_trampoline *t)
+{
+	t->over = true;
+	for (int i = 0; i < t->nr_instances; i++) {
+		struct viz_instance *in = &t->instances[i];
 
-    if (in->state == VIZ_TRAMPOLINE_ARMED)
-      disarm(t, in);
-    if (in->state == VIZ_TRAMPOLINE_UP)
-      take_back(t, in);
-    if (in->state != VIZ_TRAMPOLINE_REFUSED)
-      in->state = VIZ_TRAMPOLINE_ENDED;
-    viz_instance__forget_notes(t, in);
-  }
+		if (in->state == VIZ_TRAMPOLINE_ARMED)
+			disarm(t, in);
+		if (in->state == VIZ_TRAMPOLINE_UP)
+			take_back(t, in);
+		if (in->state != VIZ_TRAMPOLINE_REFUSED)
+			in->state = VIZ_TRAMPOLINE_ENDED;
+		viz_instance__forget_notes(t, in);
+	}
 }
 
-void viz_trampoline__free(struct viz_trampoline *t) {
-  bool gone;
+void viz_trampoline__free(struct viz_trampoline *t)
+{
+	bool gone;
 
-  if (!t)
-    return;
-  viz_trampoline__detach(t);
-  gone = viz_procfs__start_time(t->pid) != t->start_time;
-  for (int i = 0; i < t->nr_instances; i++) {
-    viz_instance__drop_ring(t, &t->instances[i], gone);
-    free(t->instances[i].reader.funcs);
-  }
-  if (t->mem >= 0)
-    close(t->mem);
-  free(t);
+	if (!t)
+		return;
+	viz_trampoline__detach(t);
+	gone = viz_procfs__start_time(t->pid) != t->start_time;
+	for (int i = 0; i < t->nr_instances; i++) {
+		viz_instance__drop_ring(t, &t->instances[i], gone);
+		free(t->instances[i].reader.funcs);
+	}
+	if (t->mem >= 0)
+		close(t->mem);
+	free(t);
 }

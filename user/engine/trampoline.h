@@ -21,13 +21,12 @@
 struct viz_trampoline;
 
 struct viz_trampoline_params {
-  size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16
+	size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16
                        MiB */
-  bool follow; /* forked children record, too: see viz_trampoline__forked() */
-  uint64_t min_duration; /* ns; calls that are shorter are left out when that is
+	bool follow; /* forked children record, too: see viz_trampoline__forked() */
+	uint64_t min_duration; /* ns; calls that are shorter are left out when that is
                             cheap */
-  struct viz_guardian
-      *guardian; /* NULL: nobody puts things back if vizbpf is killed */
+	struct viz_guardian *guardian; /* NULL: nobody puts things back if vizbpf is killed */
 };
 
 /*
@@ -36,50 +35,43 @@ struct viz_trampoline_params {
  * @running, @lost and @gap may be NULL.
  */
 struct viz_trampoline_sink {
-  void *ctx;
-  /* A function is seen first. Sets the index for its edges (UINT32_MAX: none),
+	void *ctx;
+	/* A function is seen first. Sets the index for its edges (UINT32_MAX: none),
    * and *reject to have no more of it. */
-  int (*code)(void *ctx, const struct viz_code *code, uint32_t *func,
-              bool *reject);
-  int (*edges)(void *ctx, uint32_t tid, const struct viz_edge *edges,
-               size_t nr);
-  /* The calls that were open at the attach, outermost first. */
-  int (*running)(void *ctx, uint32_t tid, uint64_t ts,
-                 const struct viz_edge *frames, size_t nr);
-  /* The ring was full: so many begins and ends of this thread are missing
+	int (*code)(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject);
+	int (*edges)(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr);
+	/* The calls that were open at the attach, outermost first. */
+	int (*running)(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
+		       size_t nr);
+	/* The ring was full: so many begins and ends of this thread are missing
    * before @ts. */
-  void (*lost)(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters,
-               uint64_t leaves);
-  /* Too little C stack: nothing of this interpreter is seen from here (true) to
+	void (*lost)(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters, uint64_t leaves);
+	/* Too little C stack: nothing of this interpreter is seen from here (true) to
    * (false). */
-  void (*gap)(void *ctx, uint32_t tid, uint64_t ts, bool begins);
+	void (*gap)(void *ctx, uint32_t tid, uint64_t ts, bool begins);
 };
 
 enum viz_trampoline_state {
-  VIZ_TRAMPOLINE_ARMED, /* written; waits for the target's next Python call */
-  VIZ_TRAMPOLINE_UP,
-  VIZ_TRAMPOLINE_REFUSED, /* the target would not have it; nothing is left:
+	VIZ_TRAMPOLINE_ARMED, /* written; waits for the target's next Python call */
+	VIZ_TRAMPOLINE_UP,
+	VIZ_TRAMPOLINE_REFUSED, /* the target would not have it; nothing is left:
                              __why() */
-  VIZ_TRAMPOLINE_ENDED,   /* detached, or the process is gone */
+	VIZ_TRAMPOLINE_ENDED, /* detached, or the process is gone */
 };
 
 /* 0, or -ENOTSUP with one clause in @why: no such build, no room, seccomp,
  * limits. */
-int viz_trampoline__can(const struct viz_interpreter *interp, char *why,
-                        size_t why_size);
+int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size);
 /*
  * Writes the recorder into every interpreter of the process and returns at
  * once; nothing is left behind on failure. @interp must stay valid.
  */
-int viz_trampoline__attach(struct viz_trampoline **out,
-                           const struct viz_interpreter *interp,
-                           const struct viz_trampoline_params *params,
-                           char *why, size_t why_size);
+int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpreter *interp,
+			   const struct viz_trampoline_params *params, char *why, size_t why_size);
 /* The child of a fork of a process that is attached with follow: reads its ring
  * once it opens one. @interp is the child's. */
-int viz_trampoline__forked(struct viz_trampoline **out,
-                           const struct viz_trampoline *parent,
-                           const struct viz_interpreter *interp);
+int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampoline *parent,
+			   const struct viz_interpreter *interp);
 /* A child (or a child's child) that records and has no reader yet: its pid as
  * it sees itself, 0: none. For those who are not told of forks. */
 pid_t viz_trampoline__newborn(const struct viz_trampoline *t);
@@ -88,8 +80,7 @@ pid_t viz_trampoline__newborn(const struct viz_trampoline *t);
  * all records that are there. Call it every 20 ms or so, and after the end
  * until it returns 0. Returns the number of records or a negative errno.
  */
-int viz_trampoline__drain(struct viz_trampoline *t,
-                          const struct viz_trampoline_sink *sink);
+int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
 /* The program switches C stacks (greenlets): edges tell the caller where it is
  * not the call before. */
 void viz_trampoline__switches(struct viz_trampoline *t);
@@ -97,8 +88,7 @@ enum viz_trampoline_state viz_trampoline__state(const struct viz_trampoline *t);
 /* Why it was refused; "" else. */
 const char *viz_trampoline__why(const struct viz_trampoline *t);
 /* Records that found the ring full: begins, and ends. */
-void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters,
-                            uint64_t *leaves);
+void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters, uint64_t *leaves);
 /*
  * Takes everything back with plain writes: recording ends at once, the
  * callbacks and the memory go at the target's next Python call. Safe when the

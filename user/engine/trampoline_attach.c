@@ -21,297 +21,299 @@ enum { NOEXEC_SEAL = 8, CLOEXEC = 1 };
  * too. */
 #define PATIENCE_NS 60000000000ull
 
-uint64_t viz_instance__ring_bytes(const struct viz_trampoline *t) {
-  uint64_t size = sizeof(struct viz_rec_ring) + t->params.ring_size;
+uint64_t viz_instance__ring_bytes(const struct viz_trampoline *t)
+{
+	uint64_t size = sizeof(struct viz_rec_ring) + t->params.ring_size;
 
-  return (size + VIZ_REC_PAGE - 1) & ~(uint64_t)(VIZ_REC_PAGE - 1);
+	return (size + VIZ_REC_PAGE - 1) & ~(uint64_t)(VIZ_REC_PAGE - 1);
 }
 
-int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect,
-                         uint64_t value) {
-  uint64_t is;
-  int err = viz_remote__read_u64(mem, addr, &is);
+int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value)
+{
+	uint64_t is;
+	int err = viz_remote__read_u64(mem, addr, &is);
 
-  if (err || is != expect)
-    return err;
-  err = viz_remote__write(mem, addr, &value, sizeof(value));
-  return err ? err : 1;
+	if (err || is != expect)
+		return err;
+	err = viz_remote__write(mem, addr, &value, sizeof(value));
+	return err ? err : 1;
 }
 
-int viz_instance__note(struct viz_trampoline *t, struct viz_instance *in,
-                       uint64_t addr, uint64_t expect, uint64_t value) {
-  struct viz_undo undo = {
-      .pid = t->pid,
-      .start_time = t->start_time,
-      .addr = addr,
-      .expect = expect,
-      .value = value,
-      .dev = t->interp->build->dev,
-      .ino = t->interp->build->ino,
-      .map_start = t->interp->map_start,
-  };
-  int entry;
+int viz_instance__note(struct viz_trampoline *t, struct viz_instance *in, uint64_t addr,
+		       uint64_t expect, uint64_t value)
+{
+	struct viz_undo undo = {
+		.pid = t->pid,
+		.start_time = t->start_time,
+		.addr = addr,
+		.expect = expect,
+		.value = value,
+		.dev = t->interp->build->dev,
+		.ino = t->interp->build->ino,
+		.map_start = t->interp->map_start,
+	};
+	int entry;
 
-  if (!t->params.guardian)
-    return 0;
-  if (in->nr_undo == VIZ_UNDO_MAX)
-    return -ENOSPC;
-  entry = viz_guardian__add(t->params.guardian, &undo);
-  if (entry < 0)
-    return entry;
-  in->undo[in->nr_undo++] = entry;
-  return 0;
+	if (!t->params.guardian)
+		return 0;
+	if (in->nr_undo == VIZ_UNDO_MAX)
+		return -ENOSPC;
+	entry = viz_guardian__add(t->params.guardian, &undo);
+	if (entry < 0)
+		return entry;
+	in->undo[in->nr_undo++] = entry;
+	return 0;
 }
 
-void viz_instance__forget_notes(struct viz_trampoline *t,
-                                struct viz_instance *in) {
-  while (in->nr_undo)
-    viz_guardian__remove(t->params.guardian, in->undo[--in->nr_undo]);
+void viz_instance__forget_notes(struct viz_trampoline *t, struct viz_instance *in)
+{
+	while (in->nr_undo)
+		viz_guardian__remove(t->params.guardian, in->undo[--in->nr_undo]);
 }
 
-static int write_checked(int mem, uint64_t addr, const void *bytes,
-                         size_t size) {
-  unsigned char back[4096];
-  int err = viz_remote__write(mem, addr, bytes, size);
+static int write_checked(int mem, uint64_t addr, const void *bytes, size_t size)
+{
+	unsigned char back[4096];
+	int err = viz_remote__write(mem, addr, bytes, size);
 
-  for (size_t at = 0; !err && at < size; at += sizeof(back)) {
-    size_t part = size - at < sizeof(back) ? size - at : sizeof(back);
+	for (size_t at = 0; !err && at < size; at += sizeof(back)) {
+		size_t part = size - at < sizeof(back) ? size - at : sizeof(back);
 
-    err = viz_remote__read(mem, addr + at, back, part);
-    if (!err && memcmp(back, (const char *)bytes + at, part))
-      err = -EIO;
-  }
-  return err;
+		err = viz_remote__read(mem, addr + at, back, part);
+		if (!err && memcmp(back, (const char *)bytes + at, part))
+			err = -EIO;
+	}
+	return err;
 }
 
-void viz_instance__clear_caves(struct viz_trampoline *t,
-                               struct viz_instance *in) {
-  static const char zeros[8192];
+void viz_instance__clear_caves(struct viz_trampoline *t, struct viz_instance *in)
+{
+	static const char zeros[8192];
 
-  for (int i = 0; i < in->nr_used; i++)
-    viz_remote__write(t->mem, in->used[i].addr, zeros, in->used[i].size);
-  in->nr_used = 0;
+	for (int i = 0; i < in->nr_used; i++)
+		viz_remote__write(t->mem, in->used[i].addr, zeros, in->used[i].size);
+	in->nr_used = 0;
 }
 
 /* Whether thread @tid waits in a system call that was not made from a cave. */
-static bool waits_elsewhere(const struct viz_trampoline *t,
-                            const struct viz_instance *in, pid_t tid) {
-  char name[64], text[256];
-  const char *last;
-  uint64_t pc;
+static bool waits_elsewhere(const struct viz_trampoline *t, const struct viz_instance *in,
+			    pid_t tid)
+{
+	char name[64], text[256];
+	const char *last;
+	uint64_t pc;
 
-  snprintf(name, sizeof(name), "task/%d/syscall", tid);
-  if (viz_procfs__read(t->pid, name, text, sizeof(text)) <= 0)
-    return false;
-  /* "running", or "-1 SP PC" outside of a call, or "NR ARGUMENTS SP PC" */
-  last = strrchr(text, ' ');
-  if (!strncmp(text, "-1 ", 3) || !last || sscanf(last, "%lx", &pc) != 1)
-    return false;
-  for (int i = 0; i < in->nr_used; i++)
-    if (pc - in->used[i].addr <= in->used[i].size)
-      return false;
-  return true;
+	snprintf(name, sizeof(name), "task/%d/syscall", tid);
+	if (viz_procfs__read(t->pid, name, text, sizeof(text)) <= 0)
+		return false;
+	/* "running", or "-1 SP PC" outside of a call, or "NR ARGUMENTS SP PC" */
+	last = strrchr(text, ' ');
+	if (!strncmp(text, "-1 ", 3) || !last || sscanf(last, "%lx", &pc) != 1)
+		return false;
+	for (int i = 0; i < in->nr_used; i++)
+		if (pc - in->used[i].addr <= in->used[i].size)
+			return false;
+	return true;
 }
 
-int viz_instance__leave_caves(struct viz_trampoline *t,
-                              struct viz_instance *in) {
-  struct viz_procfs_task tasks[256];
-  int nr = viz_procfs__tasks(t->pid, tasks, 256);
+int viz_instance__leave_caves(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_procfs_task tasks[256];
+	int nr = viz_procfs__tasks(t->pid, tasks, 256);
 
-  if (nr <= 0 || nr == 256)
-    return 0;
-  for (int i = 0; i < nr; i++)
-    if (!waits_elsewhere(t, in, tasks[i].tid))
-      return 0;
-  viz_instance__clear_caves(t, in);
-  return 1;
+	if (nr <= 0 || nr == 256)
+		return 0;
+	for (int i = 0; i < nr; i++)
+		if (!waits_elsewhere(t, in, tasks[i].tid))
+			return 0;
+	viz_instance__clear_caves(t, in);
+	return 1;
 }
 
-static int put_into_cave(struct viz_trampoline *t, struct viz_instance *in,
-                         uint64_t addr, const void *bytes, size_t size) {
-  in->used[in->nr_used].addr = addr;
-  in->used[in->nr_used].size = size;
-  in->nr_used++;
-  return write_checked(t->mem, addr, bytes, size);
+static int put_into_cave(struct viz_trampoline *t, struct viz_instance *in, uint64_t addr,
+			 const void *bytes, size_t size)
+{
+	in->used[in->nr_used].addr = addr;
+	in->used[in->nr_used].size = size;
+	in->nr_used++;
+	return write_checked(t->mem, addr, bytes, size);
 }
 
-static void fill_consts(struct viz_trampoline *t, struct viz_instance *in,
-                        struct viz_rec_consts *k, pid_t ns_pid) {
-  viz_image__consts(k, t->interp, &t->symbols);
-  k->clock = t->clock.counter ? 0 : t->vdso;
-  k->mask = t->params.ring_size / sizeof(struct viz_rec_event) - 1;
-  k->eval = in->original
-                ? in->original
-                : t->interp->build->eval_frame_default + t->interp->bias;
-  k->slot = in->slot;
-  k->slot_original = in->original;
-  k->slot_boot = in->boot;
-  k->ring_bytes = viz_instance__ring_bytes(t);
-  k->regions = t->params.follow ? VIZ_REC_REGIONS : 1;
-  k->threads = in->interp + t->interp->build->info.off.interp_threads;
-  k->nonce = t->nonce;
-  if (t->params.min_duration)
-    k->min_ticks = viz_tramp_clock__ticks(&t->clock, t->params.min_duration);
-  k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);
-  k->follow = t->params.follow;
-  k->pid = (uint32_t)ns_pid;
-  k->memfd_flags =
-      CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
-  k->restart = in->again;
+static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struct viz_rec_consts *k,
+			pid_t ns_pid)
+{
+	viz_image__consts(k, t->interp, &t->symbols);
+	k->clock = t->clock.counter ? 0 : t->vdso;
+	k->mask = t->params.ring_size / sizeof(struct viz_rec_event) - 1;
+	k->eval = in->original ? in->original
+			       : t->interp->build->eval_frame_default + t->interp->bias;
+	k->slot = in->slot;
+	k->slot_original = in->original;
+	k->slot_boot = in->boot;
+	k->ring_bytes = viz_instance__ring_bytes(t);
+	k->regions = t->params.follow ? VIZ_REC_REGIONS : 1;
+	k->threads = in->interp + t->interp->build->info.off.interp_threads;
+	k->nonce = t->nonce;
+	if (t->params.min_duration)
+		k->min_ticks = viz_tramp_clock__ticks(&t->clock, t->params.min_duration);
+	k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);
+	k->follow = t->params.follow;
+	k->pid = (uint32_t)ns_pid;
+	k->memfd_flags = CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
+	k->restart = in->again;
 }
 
 /* The image in pieces and the loader into caves. */
-static int place_image(struct viz_trampoline *t, struct viz_instance *in,
-                       struct viz_places *places, pid_t ns_pid, char *why,
-                       size_t why_size) {
-  struct viz_load_consts l = {.slot = in->slot, .slot_original = in->original};
-  struct viz_rec_consts k;
-  unsigned char image[8192], loader[1024];
-  size_t size, loader_size, done = 0;
-  uint32_t entry;
-  const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
-  const unsigned char *load = viz_image__loader(&loader_size, &entry);
-  uint64_t at = viz_places__take(places, loader_size);
-  int err = 0;
+static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
+		       pid_t ns_pid, char *why, size_t why_size)
+{
+	struct viz_load_consts l = {.slot = in->slot, .slot_original = in->original};
+	struct viz_rec_consts k;
+	unsigned char image[8192], loader[1024];
+	size_t size, loader_size, done = 0;
+	uint32_t entry;
+	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
+	const unsigned char *load = viz_image__loader(&loader_size, &entry);
+	uint64_t at = viz_places__take(places, loader_size);
+	int err = 0;
 
-  if (!at || !places->hole || size > sizeof(image) ||
-      loader_size > sizeof(loader))
-    return viz_why(why, why_size, -ENOTSUP,
-                   "there is no room for the recorder behind its code");
-  in->base = places->hole;
-  in->boot = at + entry;
-  fill_consts(t, in, &k, ns_pid);
-  memcpy(image, code, size);
-  memcpy(image, &k, sizeof(k));
-  for (int i = 0; !err && done < size; i++) {
-    uint64_t part, from = viz_places__take_some(places, size - done, &part);
+	if (!at || !places->hole || size > sizeof(image) || loader_size > sizeof(loader))
+		return viz_why(why, why_size, -ENOTSUP,
+			       "there is no room for the recorder behind its code");
+	in->base = places->hole;
+	in->boot = at + entry;
+	fill_consts(t, in, &k, ns_pid);
+	memcpy(image, code, size);
+	memcpy(image, &k, sizeof(k));
+	for (int i = 0; !err && done < size; i++) {
+		uint64_t part, from = viz_places__take_some(places, size - done, &part);
 
-    if (!from || i == VIZ_REC_PIECES)
-      return viz_why(why, why_size, -ENOTSUP,
-                     "there is no room for the recorder behind its code");
-    l.pieces[i].from = from;
-    l.pieces[i].size = part;
-    err = put_into_cave(t, in, from, image + done, part);
-    done += part;
-  }
-  l.eval = k.eval;
-  l.base = in->base;
-  l.bytes = size;
-  l.start = in->base + in->at.start;
-  l.memfd_flags = k.memfd_flags;
-  memcpy(loader, load, loader_size);
-  memcpy(loader, &l, sizeof(l));
-  if (!err)
-    err = put_into_cave(t, in, at, loader, loader_size);
-  return err ? viz_why(why, why_size, err,
-                       "the recorder could not be written into it: %s",
-                       strerror(-err))
-             : 0;
+		if (!from || i == VIZ_REC_PIECES)
+			return viz_why(why, why_size, -ENOTSUP,
+				       "there is no room for the recorder behind its code");
+		l.pieces[i].from = from;
+		l.pieces[i].size = part;
+		err = put_into_cave(t, in, from, image + done, part);
+		done += part;
+	}
+	l.eval = k.eval;
+	l.base = in->base;
+	l.bytes = size;
+	l.start = in->base + in->at.start;
+	l.memfd_flags = k.memfd_flags;
+	memcpy(loader, load, loader_size);
+	memcpy(loader, &l, sizeof(l));
+	if (!err)
+		err = put_into_cave(t, in, at, loader, loader_size);
+	return err ? viz_why(why, why_size, err, "the recorder could not be written into it: %s",
+			     strerror(-err))
+		   : 0;
 }
 
 /* A recorder from an earlier attach to this interpreter, the same to the byte.
  */
 static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
-                        const struct viz_places *places, pid_t ns_pid) {
-  unsigned char bytes[8192];
-  struct viz_rec_consts old, k;
-  size_t size;
-  const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
+			const struct viz_places *places, pid_t ns_pid)
+{
+	unsigned char bytes[8192];
+	struct viz_rec_consts old, k;
+	size_t size;
+	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
 
-  for (int i = 0; i < places->nr_images; i++) {
-    uint64_t base = places->images[i];
+	for (int i = 0; i < places->nr_images; i++) {
+		uint64_t base = places->images[i];
 
-    if (viz_remote__read(t->mem, base, bytes, size))
-      continue;
-    memcpy(&old, bytes, sizeof(old));
-    if (old.magic != VIZ_REC_MAGIC || old.slot != in->slot ||
-        old.ring_bytes != viz_instance__ring_bytes(t) ||
-        memcmp(bytes + VIZ_REC_CONSTS_SIZE, code + VIZ_REC_CONSTS_SIZE,
-               size - VIZ_REC_CONSTS_SIZE))
-      continue;
-    in->base = base;
-    in->again = true;
-    in->boot = base + in->at.start_again;
-    fill_consts(t, in, &k, ns_pid);
-    return !write_checked(t->mem, base, &k, sizeof(k));
-  }
-  return false;
+		if (viz_remote__read(t->mem, base, bytes, size))
+			continue;
+		memcpy(&old, bytes, sizeof(old));
+		if (old.magic != VIZ_REC_MAGIC || old.slot != in->slot ||
+		    old.ring_bytes != viz_instance__ring_bytes(t) ||
+		    memcmp(bytes + VIZ_REC_CONSTS_SIZE, code + VIZ_REC_CONSTS_SIZE,
+			   size - VIZ_REC_CONSTS_SIZE))
+			continue;
+		in->base = base;
+		in->again = true;
+		in->boot = base + in->at.start_again;
+		fill_consts(t, in, &k, ns_pid);
+		return !write_checked(t->mem, base, &k, sizeof(k));
+	}
+	return false;
 }
 
 /* What was in the slot before any vizbpf: a stop() that never got its run may
  * be there now. */
 static int read_original(struct viz_trampoline *t, struct viz_instance *in,
-                         const struct viz_places *places, uint64_t *now,
-                         char *why, size_t why_size) {
-  uint64_t fallback = t->interp->build->eval_frame_default + t->interp->bias;
-  struct viz_rec_consts old;
-  int err = viz_remote__read_u64(t->mem, in->slot, now);
+			 const struct viz_places *places, uint64_t *now, char *why, size_t why_size)
+{
+	uint64_t fallback = t->interp->build->eval_frame_default + t->interp->bias;
+	struct viz_rec_consts old;
+	int err = viz_remote__read_u64(t->mem, in->slot, now);
 
-  if (err)
-    return viz_why(why, why_size, err, "its PEP 523 slot cannot be read");
-  in->original = *now;
-  for (int i = 0; i < places->nr_images; i++)
-    if (*now - places->images[i] < VIZ_REC_PAGE &&
-        !viz_remote__read(t->mem, places->images[i], &old, sizeof(old)) &&
-        old.magic == VIZ_REC_MAGIC)
-      in->original = old.slot_original;
-  if (in->original && in->original != fallback)
-    return viz_why(
-        why, why_size, -EBUSY,
-        "another tool holds its PEP 523 slot (PyTorch's Dynamo, a debugger)");
-  return 0;
+	if (err)
+		return viz_why(why, why_size, err, "its PEP 523 slot cannot be read");
+	in->original = *now;
+	for (int i = 0; i < places->nr_images; i++)
+		if (*now - places->images[i] < VIZ_REC_PAGE &&
+		    !viz_remote__read(t->mem, places->images[i], &old, sizeof(old)) &&
+		    old.magic == VIZ_REC_MAGIC)
+			in->original = old.slot_original;
+	if (in->original && in->original != fallback)
+		return viz_why(
+			why, why_size, -EBUSY,
+			"another tool holds its PEP 523 slot (PyTorch's Dynamo, a debugger)");
+	return 0;
 }
 
-int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in,
-                         uint64_t interp, char *why, size_t why_size) {
-  uint64_t hole_size = VIZ_REC_RING_AT + viz_instance__ring_bytes(t), now;
-  struct viz_places places;
-  pid_t ns_pid = 0;
-  int err;
+int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint64_t interp,
+			 char *why, size_t why_size)
+{
+	uint64_t hole_size = VIZ_REC_RING_AT + viz_instance__ring_bytes(t), now;
+	struct viz_places places;
+	pid_t ns_pid = 0;
+	int err;
 
-  in->interp = interp;
-  in->slot = interp + t->interp->build->info.off.interp_eval_frame;
-  err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS,
-                                      &ns_pid, why, why_size);
-  if (err)
-    return err;
-  err = viz_places__find(&places, t->pid, t->mem, hole_size);
-  if (err)
-    return viz_why(why, why_size, err, "its mappings cannot be read: %s",
-                   strerror(-err));
-  err = read_original(t, in, &places, &now, why, why_size);
-  if (!err && !reuse_image(t, in, &places, ns_pid))
-    err = place_image(t, in, &places, ns_pid, why, why_size);
-  if (err)
-    goto cleanup;
-  err = viz_instance__note(t, in, in->slot, in->boot, in->original);
-  if (!err)
-    err = viz_instance__note(
-        t, in, in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
-        VIZ_REC_ON, VIZ_REC_OFF);
-  if (!err)
-    err = viz_instance__note(
-        t, in, in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
-        in->base + VIZ_REC_RING_AT, 0);
-  if (!err && t->mode == VIZ_REC_WRAP)
-    err = viz_instance__note(t, in, in->slot, in->base + in->at.wrap,
-                             in->base + in->at.stop);
-  if (err) {
-    viz_why(why, why_size, err, "the guardian's journal does not take it");
-    goto cleanup;
-  }
-  viz_debug(VIZ_LOG_ENGINE,
-            "pid %d: interpreter %#lx, slot %#lx (%#lx), loader %#lx, recorder "
-            "%#lx%s",
-            t->pid, interp, in->slot, now, in->boot, in->base,
-            in->again ? " (again)" : "");
-  err = viz_trampoline__swap(t->mem, in->slot, now, in->boot);
-  if (err == 1)
-    return 0;
-  err = err ? err : -EAGAIN;
-  viz_why(why, why_size, err, "its PEP 523 slot changed meanwhile");
+	in->interp = interp;
+	in->slot = interp + t->interp->build->info.off.interp_eval_frame;
+	err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS, &ns_pid, why,
+					    why_size);
+	if (err)
+		return err;
+	err = viz_places__find(&places, t->pid, t->mem, hole_size);
+	if (err)
+		return viz_why(why, why_size, err, "its mappings cannot be read: %s",
+			       strerror(-err));
+	err = read_original(t, in, &places, &now, why, why_size);
+	if (!err && !reuse_image(t, in, &places, ns_pid))
+		err = place_image(t, in, &places, ns_pid, why, why_size);
+	if (err)
+		goto cleanup;
+	err = viz_instance__note(t, in, in->slot, in->boot, in->original);
+	if (!err)
+		err = viz_instance__note(
+			t, in, in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
+			VIZ_REC_ON, VIZ_REC_OFF);
+	if (!err)
+		err = viz_instance__note(
+			t, in, in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
+			in->base + VIZ_REC_RING_AT, 0);
+	if (!err && t->mode == VIZ_REC_WRAP)
+		err = viz_instance__note(t, in, in->slot, in->base + in->at.wrap,
+					 in->base + in->at.stop);
+	if (err) {
+		viz_why(why, why_size, err, "the guardian's journal does not take it");
+		goto cleanup;
+	}
+	viz_debug(VIZ_LOG_ENGINE,
+		  "pid %d: interpreter %#lx, slot %#lx (%#lx), loader %#lx, recorder "
+		  "%#lx%s",
+		  t->pid, interp, in->slot, now, in->boot, in->base, in->again ? " (again)" : "");
+	err = viz_trampoline__swap(t->mem, in->slot, now, in->boot);
+	if (err == 1)
+		return 0;
+	err = err ? err : -EAGAIN;
+	viz_why(why, why_size, err, "its PEP 523 slot changed meanwhile");
 cleanup:
-  viz_instance__forget_notes(t, in);
-  viz_instance__clear_caves(t, in);
-  return err;
+	viz_instance__forget_notes(t, in);
+	viz_instance__clear_caves(t, in);
+	return err;
 }

@@ -16,44 +16,45 @@
 #include "../target/remote.h"
 #include "trampoline_private.h"
 
-static int status_number(const char *status, const char *field, int base) {
-  const char *at = strstr(status, field);
+static int status_number(const char *status, const char *field, int base)
+{
+	const char *at = strstr(status, field);
 
-  return at ? (int)strtol(at + strlen(field), NULL, base) : -1;
+	return at ? (int)strtol(at + strlen(field), NULL, base) : -1;
 }
 
 /* The last number of the line NSpid: the pid as the process sees itself. */
-static pid_t own_pid(const char *status) {
-  const char *at = strstr(status, "\nNSpid:");
-  long pid = 0;
-  char *end;
+static pid_t own_pid(const char *status)
+{
+	const char *at = strstr(status, "\nNSpid:");
+	long pid = 0;
+	char *end;
 
-  for (at = at ? at + 7 : "\n"; *at && *at != '\n'; at = end) {
-    long next = strtol(at, &end, 10);
+	for (at = at ? at + 7 : "\n"; *at && *at != '\n'; at = end) {
+		long next = strtol(at, &end, 10);
 
-    if (end == at)
-      break;
-    pid = next;
-  }
-  return (pid_t)pid;
+		if (end == at)
+			break;
+		pid = next;
+	}
+	return (pid_t)pid;
 }
 
-pid_t viz_trampoline__own_pid(pid_t pid) {
-  char status[4096];
+pid_t viz_trampoline__own_pid(pid_t pid)
+{
+	char status[4096];
 
-  return viz_procfs__read(pid, "status", status, sizeof(status)) > 0
-             ? own_pid(status)
-             : 0;
+	return viz_procfs__read(pid, "status", status, sizeof(status)) > 0 ? own_pid(status) : 0;
 }
 
-static bool same_namespace(pid_t pid, const char *which) {
-  char path[64], own[64];
-  struct stat a, b;
+static bool same_namespace(pid_t pid, const char *which)
+{
+	char path[64], own[64];
+	struct stat a, b;
 
-  snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, which);
-  snprintf(own, sizeof(own), "/proc/self/ns/%s", which);
-  return stat(path, &a) || stat(own, &b) ||
-         (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, which);
+	snprintf(own, sizeof(own), "/proc/self/ns/%s", which);
+	return stat(path, &a) || stat(own, &b) || (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
 }
 
 /*
@@ -62,93 +63,93 @@ static bool same_namespace(pid_t pid, const char *which) {
  * (systemd's SystemCallFilter) the usual answer is to kill, and what a filter
  * says cannot be asked from outside.
  */
-static int check_seccomp(pid_t pid, const char *status, char *why,
-                         size_t why_size) {
-  int mode = status_number(status, "\nSeccomp:\t", 10);
+static int check_seccomp(pid_t pid, const char *status, char *why, size_t why_size)
+{
+	int mode = status_number(status, "\nSeccomp:\t", 10);
 
-  if (mode == 1)
-    return viz_why(why, why_size, -ENOTSUP, "it is under strict seccomp");
-  if (mode == 2 && same_namespace(pid, "mnt") && same_namespace(pid, "pid"))
-    return viz_why(why, why_size, -ENOTSUP,
-                   "a seccomp filter outside of a container might kill it for "
-                   "memfd_create()");
-  return 0;
+	if (mode == 1)
+		return viz_why(why, why_size, -ENOTSUP, "it is under strict seccomp");
+	if (mode == 2 && same_namespace(pid, "mnt") && same_namespace(pid, "pid"))
+		return viz_why(why, why_size, -ENOTSUP,
+			       "a seccomp filter outside of a container might kill it for "
+			       "memfd_create()");
+	return 0;
 }
 
 /* Growing a file beyond RLIMIT_FSIZE is answered with SIGXFSZ. */
-static int check_limits(pid_t pid, uint64_t bytes, char *why, size_t why_size) {
-  char limits[4096];
-  const char *at;
-  unsigned long long soft;
+static int check_limits(pid_t pid, uint64_t bytes, char *why, size_t why_size)
+{
+	char limits[4096];
+	const char *at;
+	unsigned long long soft;
 
-  if (viz_procfs__read(pid, "limits", limits, sizeof(limits)) < 0)
-    return viz_why(why, why_size, -ENOTSUP, "its limits cannot be read");
-  at = strstr(limits, "Max file size");
-  if (at && sscanf(at + 13, "%llu", &soft) == 1 && soft < bytes)
-    return viz_why(why, why_size, -ENOTSUP,
-                   "its limit of file sizes (ulimit -f) is below %llu KiB",
-                   (unsigned long long)bytes >> 10);
-  return 0;
+	if (viz_procfs__read(pid, "limits", limits, sizeof(limits)) < 0)
+		return viz_why(why, why_size, -ENOTSUP, "its limits cannot be read");
+	at = strstr(limits, "Max file size");
+	if (at && sscanf(at + 13, "%llu", &soft) == 1 && soft < bytes)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "its limit of file sizes (ulimit -f) is below %llu KiB",
+			       (unsigned long long)bytes >> 10);
+	return 0;
 }
 
-int viz_trampoline__check_build(const struct viz_build *b, char *why,
-                                size_t why_size) {
-  struct viz_image_symbols symbols;
+int viz_trampoline__check_build(const struct viz_build *b, char *why, size_t why_size)
+{
+	struct viz_image_symbols symbols;
 
-  if (b->free_threaded)
-    return viz_why(
-        why, why_size, -ENOTSUP,
-        "a free-threaded interpreter has no lock that orders its calls");
-  if (b->debug)
-    return viz_why(why, why_size, -ENOTSUP, "it is a debug build");
-  if (b->info.off.interp_eval_frame == VIZ_NONE)
-    return viz_why(why, why_size, -ENOTSUP, "its PEP 523 slot is not known");
-  if (!b->eval_frame_default)
-    return viz_why(why, why_size, -ENOTSUP,
-                   "it does not export its eval function");
-  return viz_image__symbols(b, &symbols, why, why_size);
+	if (b->free_threaded)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "a free-threaded interpreter has no lock that orders its calls");
+	if (b->debug)
+		return viz_why(why, why_size, -ENOTSUP, "it is a debug build");
+	if (b->info.off.interp_eval_frame == VIZ_NONE)
+		return viz_why(why, why_size, -ENOTSUP, "its PEP 523 slot is not known");
+	if (!b->eval_frame_default)
+		return viz_why(why, why_size, -ENOTSUP, "it does not export its eval function");
+	return viz_image__symbols(b, &symbols, why, why_size);
 }
 
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid,
-                                  char *why, size_t why_size) {
-  char status[4096];
-  int err;
+int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char *why,
+				  size_t why_size)
+{
+	char status[4096];
+	int err;
 
-  if (viz_procfs__read(pid, "status", status, sizeof(status)) < 0)
-    return viz_why(why, why_size, -ESRCH, "there is no such process");
-  *ns_pid = own_pid(status);
-  err = check_seccomp(pid, status, why, why_size);
-  return err ? err : check_limits(pid, bytes, why, why_size);
+	if (viz_procfs__read(pid, "status", status, sizeof(status)) < 0)
+		return viz_why(why, why_size, -ESRCH, "there is no such process");
+	*ns_pid = own_pid(status);
+	err = check_seccomp(pid, status, why, why_size);
+	return err ? err : check_limits(pid, bytes, why, why_size);
 }
 
-int viz_trampoline__can(const struct viz_interpreter *interp, char *why,
-                        size_t why_size) {
-  struct viz_places places;
-  pid_t ns_pid;
-  size_t size, loader;
-  uint32_t entry;
-  struct viz_image_entries at;
-  int err, mem;
+int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size)
+{
+	struct viz_places places;
+	pid_t ns_pid;
+	size_t size, loader;
+	uint32_t entry;
+	struct viz_image_entries at;
+	int err, mem;
 
-  err = viz_trampoline__check_build(interp->build, why, why_size);
-  if (!err)
-    err = viz_trampoline__check_process(
-        interp->pid, (VIZ_RING_DEFAULT + (4ull << 20)) * VIZ_REC_REGIONS,
-        &ns_pid, why, why_size);
-  if (err)
-    return err;
-  mem = viz_remote__open(interp->pid, O_RDWR);
-  if (mem < 0)
-    return viz_why(why, why_size, -ENOTSUP, "its memory cannot be written: %s",
-                   strerror(-mem));
-  err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT);
-  close(mem);
-  viz_image__code(viz_image__mode(interp->build), &size, &at);
-  viz_image__loader(&loader, &entry);
-  if (err || (!places.nr_images && places.room < size + loader + 512))
-    return viz_why(
-        why, why_size, -ENOTSUP,
-        "there is no room for the recorder behind its code: %llu bytes of %zu",
-        (unsigned long long)places.room, size + loader + 512);
-  return 0;
+	err = viz_trampoline__check_build(interp->build, why, why_size);
+	if (!err)
+		err = viz_trampoline__check_process(
+			interp->pid, (VIZ_RING_DEFAULT + (4ull << 20)) * VIZ_REC_REGIONS, &ns_pid,
+			why, why_size);
+	if (err)
+		return err;
+	mem = viz_remote__open(interp->pid, O_RDWR);
+	if (mem < 0)
+		return viz_why(why, why_size, -ENOTSUP, "its memory cannot be written: %s",
+			       strerror(-mem));
+	err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT);
+	close(mem);
+	viz_image__code(viz_image__mode(interp->build), &size, &at);
+	viz_image__loader(&loader, &entry);
+	if (err || (!places.nr_images && places.room < size + loader + 512))
+		return viz_why(
+			why, why_size, -ENOTSUP,
+			"there is no room for the recorder behind its code: %llu bytes of %zu",
+			(unsigned long long)places.room, size + loader + 512);
+	return 0;
 }

@@ -10,148 +10,157 @@
 #include "../target/remote.h"
 #include "recorder/arch.h"
 
-static uint64_t monotonic(void) {
-  struct timespec ts;
+static uint64_t monotonic(void)
+{
+	struct timespec ts;
 
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 /* The kernel has watched the counter longer than we have. */
-static bool counter_is_trusted(void) {
-  char name[64] = "";
-  FILE *f = fopen(
-      "/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+static bool counter_is_trusted(void)
+{
+	char name[64] = "";
+	FILE *f = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
 
-  if (!f)
-    return false;
-  if (!fgets(name, sizeof(name), f))
-    name[0] = 0;
-  fclose(f);
-  return !strcmp(name, "tsc\n") || !strcmp(name, "arch_sys_counter\n");
+	if (!f)
+		return false;
+	if (!fgets(name, sizeof(name), f))
+		name[0] = 0;
+	fclose(f);
+	return !strcmp(name, "tsc\n") || !strcmp(name, "arch_sys_counter\n");
 }
 
 /* The pair read with the least time in between: we may be interrupted anywhere.
  */
-static void compare(uint64_t *ticks, uint64_t *ns) {
-  uint64_t best = UINT64_MAX;
+static void compare(uint64_t *ticks, uint64_t *ns)
+{
+	uint64_t best = UINT64_MAX;
 
-  for (int i = 0; i < 5; i++) {
-    uint64_t before = arch_counter(), mid = monotonic(), after = arch_counter();
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = arch_counter(), mid = monotonic(), after = arch_counter();
 
-    if (after - before >= best)
-      continue;
-    best = after - before;
-    *ticks = before + best / 2;
-    *ns = mid;
-  }
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		*ticks = before + best / 2;
+		*ns = mid;
+	}
 }
 
-void viz_tramp_clock__sample(struct viz_tramp_clock *c) {
-  uint64_t ticks = 0, ns = 0;
+void viz_tramp_clock__sample(struct viz_tramp_clock *c)
+{
+	uint64_t ticks = 0, ns = 0;
 
-  if (!c->counter)
-    return;
-  compare(&ticks, &ns);
-  /* Too close to the last comparison its error would be the slope's. */
-  if (ns - c->ns[1] < 100000 && ticks >= c->ticks[1])
-    return;
-  c->ticks[0] = c->ticks[1];
-  c->ns[0] = c->ns[1];
-  c->ticks[1] = ticks;
-  c->ns[1] = ns;
-  if (ticks > c->ticks[0])
-    c->rate = (uint64_t)(((unsigned __int128)(ns - c->ns[0]) << 32) /
-                         (ticks - c->ticks[0]));
+	if (!c->counter)
+		return;
+	compare(&ticks, &ns);
+	/* Too close to the last comparison its error would be the slope's. */
+	if (ns - c->ns[1] < 100000 && ticks >= c->ticks[1])
+		return;
+	c->ticks[0] = c->ticks[1];
+	c->ns[0] = c->ns[1];
+	c->ticks[1] = ticks;
+	c->ns[1] = ns;
+	if (ticks > c->ticks[0])
+		c->rate = (uint64_t)(((unsigned __int128)(ns - c->ns[0]) << 32) /
+				     (ticks - c->ticks[0]));
 }
 
-void viz_tramp_clock__init(struct viz_tramp_clock *c) {
-  struct timespec pause = {.tv_nsec = 1000000};
+void viz_tramp_clock__init(struct viz_tramp_clock *c)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
 
-  *c = (struct viz_tramp_clock){.counter = counter_is_trusted()};
-  if (!c->counter)
-    return;
-  compare(&c->ticks[1], &c->ns[1]);
-  nanosleep(&pause, NULL);
-  viz_tramp_clock__sample(c);
+	*c = (struct viz_tramp_clock){.counter = counter_is_trusted()};
+	if (!c->counter)
+		return;
+	compare(&c->ticks[1], &c->ns[1]);
+	nanosleep(&pause, NULL);
+	viz_tramp_clock__sample(c);
 }
 
-uint64_t viz_tramp_clock__ns(const struct viz_tramp_clock *c, uint64_t stamp) {
-  int64_t delta;
+uint64_t viz_tramp_clock__ns(const struct viz_tramp_clock *c, uint64_t stamp)
+{
+	int64_t delta;
 
-  if (!c->counter) /* 56 bits of ns: two years of uptime */
-    return stamp;
-  /* sign extension: records lie around the last comparison, on either side */
-  delta = (int64_t)((stamp - c->ticks[0]) << 8) >> 8;
-  return c->ns[0] + (int64_t)(((__int128)delta * c->rate) >> 32);
+	if (!c->counter) /* 56 bits of ns: two years of uptime */
+		return stamp;
+	/* sign extension: records lie around the last comparison, on either side */
+	delta = (int64_t)((stamp - c->ticks[0]) << 8) >> 8;
+	return c->ns[0] + (int64_t)(((__int128)delta * c->rate) >> 32);
 }
 
-uint64_t viz_tramp_clock__ticks(const struct viz_tramp_clock *c, uint64_t ns) {
-  if (!c->counter || !c->rate)
-    return ns;
-  return (uint64_t)(((unsigned __int128)ns << 32) / c->rate);
+uint64_t viz_tramp_clock__ticks(const struct viz_tramp_clock *c, uint64_t ns)
+{
+	if (!c->counter || !c->rate)
+		return ns;
+	return (uint64_t)(((unsigned __int128)ns << 32) / c->rate);
 }
 
-uint64_t viz_tramp_clock__now(const struct viz_tramp_clock *c) {
-  return c->counter ? arch_counter() : monotonic();
+uint64_t viz_tramp_clock__now(const struct viz_tramp_clock *c)
+{
+	return c->counter ? arch_counter() : monotonic();
 }
 
 /* Offset of a function in our own vDSO, which the kernel maps: not hostile. */
-static uint64_t own_vdso_symbol(const uint8_t *image, const char *name) {
-  const Elf64_Ehdr *eh = (const Elf64_Ehdr *)image;
-  const Elf64_Phdr *ph = (const Elf64_Phdr *)(image + eh->e_phoff);
-  const Elf64_Dyn *dyn = NULL;
-  const Elf64_Sym *symtab = NULL;
-  const char *strtab = NULL;
-  const uint32_t *hash = NULL;
+static uint64_t own_vdso_symbol(const uint8_t *image, const char *name)
+{
+	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)image;
+	const Elf64_Phdr *ph = (const Elf64_Phdr *)(image + eh->e_phoff);
+	const Elf64_Dyn *dyn = NULL;
+	const Elf64_Sym *symtab = NULL;
+	const char *strtab = NULL;
+	const uint32_t *hash = NULL;
 
-  for (int i = 0; i < eh->e_phnum; i++)
-    if (ph[i].p_type == PT_DYNAMIC)
-      dyn = (const Elf64_Dyn *)(image + ph[i].p_vaddr);
-  for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
-    if (dyn->d_tag == DT_SYMTAB)
-      symtab = (const Elf64_Sym *)(image + dyn->d_un.d_ptr);
-    else if (dyn->d_tag == DT_STRTAB)
-      strtab = (const char *)(image + dyn->d_un.d_ptr);
-    else if (dyn->d_tag == DT_HASH)
-      hash = (const uint32_t *)(image + dyn->d_un.d_ptr);
-  }
-  if (!symtab || !strtab || !hash)
-    return 0;
-  for (uint32_t i = 0; i < hash[1]; i++)
-    if (!strcmp(strtab + symtab[i].st_name, name))
-      return symtab[i].st_value;
-  return 0;
+	for (int i = 0; i < eh->e_phnum; i++)
+		if (ph[i].p_type == PT_DYNAMIC)
+			dyn = (const Elf64_Dyn *)(image + ph[i].p_vaddr);
+	for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
+		if (dyn->d_tag == DT_SYMTAB)
+			symtab = (const Elf64_Sym *)(image + dyn->d_un.d_ptr);
+		else if (dyn->d_tag == DT_STRTAB)
+			strtab = (const char *)(image + dyn->d_un.d_ptr);
+		else if (dyn->d_tag == DT_HASH)
+			hash = (const uint32_t *)(image + dyn->d_un.d_ptr);
+	}
+	if (!symtab || !strtab || !hash)
+		return 0;
+	for (uint32_t i = 0; i < hash[1]; i++)
+		if (!strcmp(strtab + symtab[i].st_name, name))
+			return symtab[i].st_value;
+	return 0;
 }
 
-uint64_t viz_tramp_clock__vdso(pid_t pid, int mem) {
-  const uint8_t *own = (const uint8_t *)getauxval(AT_SYSINFO_EHDR);
-  unsigned long start = 0, end = 0;
-  uint8_t theirs[4096];
-  char path[64], line[512];
-  uint64_t offset;
-  FILE *f;
+uint64_t viz_tramp_clock__vdso(pid_t pid, int mem)
+{
+	const uint8_t *own = (const uint8_t *)getauxval(AT_SYSINFO_EHDR);
+	unsigned long start = 0, end = 0;
+	uint8_t theirs[4096];
+	char path[64], line[512];
+	uint64_t offset;
+	FILE *f;
 
-  if (!own)
-    return 0;
+	if (!own)
+		return 0;
 #if defined(__aarch64__)
-  offset = own_vdso_symbol(own, "__kernel_clock_gettime");
+	offset = own_vdso_symbol(own, "__kernel_clock_gettime");
 #else
-  offset = own_vdso_symbol(own, "__vdso_clock_gettime");
+	offset = own_vdso_symbol(own, "__vdso_clock_gettime");
 #endif
-  snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-  f = fopen(path, "re");
-  while (f && fgets(line, sizeof(line), f))
-    if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
-      break;
-    else
-      start = 0;
-  if (f)
-    fclose(f);
-  /* the same kernel gives the same image to the same kind of process */
-  if (!offset || !start || end - start < sizeof(theirs) ||
-      viz_remote__read(mem, start, theirs, sizeof(theirs)) ||
-      memcmp(own, theirs, sizeof(theirs)))
-    return 0;
-  return start + offset;
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			break;
+		else
+			start = 0;
+	if (f)
+		fclose(f);
+	/* the same kernel gives the same image to the same kind of process */
+	if (!offset || !start || end - start < sizeof(theirs) ||
+	    viz_remote__read(mem, start, theirs, sizeof(theirs)) ||
+	    memcmp(own, theirs, sizeof(theirs)))
+		return 0;
+	return start + offset;
 }

@@ -16,9 +16,9 @@
 #include <sys/types.h>
 
 struct viz_tramp_clock {
-  bool counter; /* of the CPU; else records have nanoseconds already */
-  uint64_t ticks[2], ns[2]; /* the last two comparisons */
-  uint64_t rate;            /* nanoseconds per tick << 32 */
+	bool counter; /* of the CPU; else records have nanoseconds already */
+	uint64_t ticks[2], ns[2]; /* the last two comparisons */
+	uint64_t rate; /* nanoseconds per tick << 32 */
 };
 
 /* Decides and compares for the first time. */

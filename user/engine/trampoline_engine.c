@@ -17,306 +17,313 @@
 
 /* What hangs on a target. */
 struct recording {
-  struct viz_session *s;
-  struct viz_target *t;
-  struct viz_trampoline *tramp; /* NULL: the interpreter is not up yet */
-  struct viz_hash tids;         /* as the target sees them -> outside */
-  size_t startup_depth;
-  bool switches;
+	struct viz_session *s;
+	struct viz_target *t;
+	struct viz_trampoline *tramp; /* NULL: the interpreter is not up yet */
+	struct viz_hash tids; /* as the target sees them -> outside */
+	size_t startup_depth;
+	bool switches;
 };
 
-static int can(struct viz_session *s, const struct viz_interpreter *interp,
-               char *why, size_t why_size) {
-  (void)s;
-  return viz_trampoline__can(interp, why, why_size);
+static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
+	       size_t why_size)
+{
+	(void)s;
+	return viz_trampoline__can(interp, why, why_size);
 }
 
 /* ---- threads ---- */
 
-static void learn_tids(struct recording *r) {
-  static struct viz_procfs_task tasks[8192];
-  int nr = viz_procfs__tasks(r->t->pid, tasks, 8192);
+static void learn_tids(struct recording *r)
+{
+	static struct viz_procfs_task tasks[8192];
+	int nr = viz_procfs__tasks(r->t->pid, tasks, 8192);
 
-  for (int i = 0; i < nr; i++)
-    viz_hash__set(&r->tids, (uint64_t)tasks[i].ns_tid, (uint32_t)tasks[i].tid);
+	for (int i = 0; i < nr; i++)
+		viz_hash__set(&r->tids, (uint64_t)tasks[i].ns_tid, (uint32_t)tasks[i].tid);
 }
 
-static struct viz_thread_lane *lane_of(struct recording *r, uint32_t own) {
-  const struct viz_process *p = &r->s->trace->processes[r->t->process];
-  uint32_t tid = own;
+static struct viz_thread_lane *lane_of(struct recording *r, uint32_t own)
+{
+	const struct viz_process *p = &r->s->trace->processes[r->t->process];
+	uint32_t tid = own;
 
-  if (p->ns_pid && p->ns_pid != p->pid && !viz_hash__get(&r->tids, own, &tid)) {
-    learn_tids(r);
-    /* it may be over already: then it keeps the number it had inside */
-    if (!viz_hash__get(&r->tids, own, &tid))
-      viz_hash__set(&r->tids, own, tid);
-  }
-  return viz_session__lane(r->s, r->t, (pid_t)tid);
+	if (p->ns_pid && p->ns_pid != p->pid && !viz_hash__get(&r->tids, own, &tid)) {
+		learn_tids(r);
+		/* it may be over already: then it keeps the number it had inside */
+		if (!viz_hash__get(&r->tids, own, &tid))
+			viz_hash__set(&r->tids, own, tid);
+	}
+	return viz_session__lane(r->s, r->t, (pid_t)tid);
 }
 
 /* ---- the sink ---- */
 
-static int on_code(void *ctx, const struct viz_code *code, uint32_t *func,
-                   bool *reject) {
-  struct recording *r = ctx;
-  const struct viz_filter *filter = &r->s->opt->filter;
+static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject)
+{
+	struct recording *r = ctx;
+	const struct viz_filter *filter = &r->s->opt->filter;
 
-  *func = viz_code__func(r->s->trace, code);
-  if (*func == UINT32_MAX)
-    return -ENOMEM;
-  /* what is below an excluded call is excluded by the timeline, which needs its
+	*func = viz_code__func(r->s->trace, code);
+	if (*func == UINT32_MAX)
+		return -ENOMEM;
+	/* what is below an excluded call is excluded by the timeline, which needs its
    * edges */
-  *reject = filter->any && !filter->max_depth && !r->t->in_startup &&
-            viz_filter__verdict(filter, &r->s->trace->funcs[*func]) ==
-                VIZ_VERDICT_DROP_SELF;
-  return 0;
+	*reject = filter->any && !filter->max_depth && !r->t->in_startup &&
+		  viz_filter__verdict(filter, &r->s->trace->funcs[*func]) == VIZ_VERDICT_DROP_SELF;
+	return 0;
 }
 
 /* The program's own code begins with the first outermost call that is not the
  * import system's: __main__, or runpy for -m. */
-static bool still_starting(struct recording *r, const struct viz_edge *e) {
-  const struct viz_func *f = &r->s->trace->funcs[e->func];
+static bool still_starting(struct recording *r, const struct viz_edge *e)
+{
+	const struct viz_func *f = &r->s->trace->funcs[e->func];
 
-  if (e->kind == VIZ_EDGE_LEAVE) {
-    if (r->startup_depth)
-      r->startup_depth--;
-    return true;
-  }
-  if (!r->startup_depth++ &&
-      (!strcmp(f->name, "_run_module_as_main") ||
-       (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8))))
-    r->t->in_startup = false;
-  return r->t->in_startup;
+	if (e->kind == VIZ_EDGE_LEAVE) {
+		if (r->startup_depth)
+			r->startup_depth--;
+		return true;
+	}
+	if (!r->startup_depth++ &&
+	    (!strcmp(f->name, "_run_module_as_main") ||
+	     (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8))))
+		r->t->in_startup = false;
+	return r->t->in_startup;
 }
 
-static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges,
-                    size_t nr) {
-  struct recording *r = ctx;
-  struct viz_thread_lane *lane = NULL;
-  int err = 0;
+static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr)
+{
+	struct recording *r = ctx;
+	struct viz_thread_lane *lane = NULL;
+	int err = 0;
 
-  for (size_t i = 0; i < nr && !err; i++) {
-    if (r->t->in_startup && still_starting(r, &edges[i]))
-      continue;
-    if (r->s->end_ts && edges[i].ts > r->s->end_ts)
-      break;
-    if (!lane)
-      lane = lane_of(r, tid);
-    err = lane ? viz_session__edge(r->s, lane, &edges[i]) : -ENOMEM;
-  }
-  return err;
+	for (size_t i = 0; i < nr && !err; i++) {
+		if (r->t->in_startup && still_starting(r, &edges[i]))
+			continue;
+		if (r->s->end_ts && edges[i].ts > r->s->end_ts)
+			break;
+		if (!lane)
+			lane = lane_of(r, tid);
+		err = lane ? viz_lane__edge(lane->lane, &edges[i]) : -ENOMEM;
+	}
+	return err;
 }
 
-static int on_running(void *ctx, uint32_t tid, uint64_t ts,
-                      const struct viz_edge *frames, size_t nr) {
-  struct recording *r = ctx;
-  struct viz_thread_lane *lane;
+static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
+		      size_t nr)
+{
+	struct recording *r = ctx;
+	struct viz_thread_lane *lane;
 
-  if (r->t->in_startup) {
-    r->startup_depth = nr;
-    return 0;
-  }
-  lane = lane_of(r, tid);
-  return lane ? viz_lane__running(lane->lane, ts, frames, nr) : -ENOMEM;
+	if (r->t->in_startup) {
+		r->startup_depth = nr;
+		return 0;
+	}
+	lane = lane_of(r, tid);
+	return lane ? viz_lane__running(lane->lane, ts, frames, nr) : -ENOMEM;
 }
 
-static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters,
-                    uint64_t leaves) {
-  struct recording *r = ctx;
-  struct viz_thread_lane *lane = lane_of(r, tid);
-  char args[96];
+static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters, uint64_t leaves)
+{
+	struct recording *r = ctx;
+	struct viz_thread_lane *lane = lane_of(r, tid);
+	char args[96];
 
-  if (!lane)
-    return;
-  viz_lane__lost(lane->lane, ts, enters);
-  snprintf(args, sizeof(args), "{\"calls\":%llu,\"ends\":%llu}",
-           (unsigned long long)enters, (unsigned long long)leaves);
-  viz_session__instant(r->s, lane->track, ts, "vizbpf: calls lost", args);
+	if (!lane)
+		return;
+	viz_lane__lost(lane->lane, ts, enters);
+	snprintf(args, sizeof(args), "{\"calls\":%llu,\"ends\":%llu}", (unsigned long long)enters,
+		 (unsigned long long)leaves);
+	viz_session__instant(r->s, lane->track, ts, "vizbpf: calls lost", args);
 }
 
-static void on_gap(void *ctx, uint32_t tid, uint64_t ts, bool begins) {
-  struct recording *r = ctx;
-  struct viz_thread_lane *lane = lane_of(r, tid);
+static void on_gap(void *ctx, uint32_t tid, uint64_t ts, bool begins)
+{
+	struct recording *r = ctx;
+	struct viz_thread_lane *lane = lane_of(r, tid);
 
-  if (begins)
-    r->t->step_backs++;
-  if (lane)
-    viz_session__instant(r->s, lane->track, ts,
-                         begins ? "vizbpf: deep recursion, recording pauses"
-                                : "vizbpf: recording goes on",
-                         NULL);
+	if (begins)
+		r->t->step_backs++;
+	if (lane)
+		viz_session__instant(r->s, lane->track, ts,
+				     begins ? "vizbpf: deep recursion, recording pauses"
+					    : "vizbpf: recording goes on",
+				     NULL);
 }
 
-static void count_losses(struct recording *r) {
-  uint64_t enters, leaves, more;
+static void count_losses(struct recording *r)
+{
+	uint64_t enters, leaves, more;
 
-  viz_trampoline__losses(r->tramp, &enters, &leaves);
-  if (enters <= r->t->lost)
-    return;
-  more = enters - r->t->lost;
-  r->t->lost = enters;
-  r->s->trace->processes[r->t->process].lost += more;
-  r->s->trace->lost += more;
-  r->s->trace->overflow = true;
+	viz_trampoline__losses(r->tramp, &enters, &leaves);
+	if (enters <= r->t->lost)
+		return;
+	more = enters - r->t->lost;
+	r->t->lost = enters;
+	r->s->trace->processes[r->t->process].lost += more;
+	r->s->trace->lost += more;
+	r->s->trace->overflow = true;
 }
 
 /* ---- the engine ---- */
 
-static int watch_process(struct viz_session *s, struct viz_target *t) {
-  /* forks, exits and custom events come from the kernel; calls do not: USDT is
+static int watch_process(struct viz_session *s, struct viz_target *t)
+{
+	/* forks, exits and custom events come from the kernel; calls do not: USDT is
    * the flag that keeps the eval function's probes away, and there are none of
    * USDT */
-  struct viz_process_info info = {
-      .build = viz_builds__index(s->builds, t->interp.build),
-      .bias = t->interp.bias,
-      .flags = VIZ_PROC_ACTIVE | VIZ_PROC_USDT |
-               (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
-               (t->switches ? VIZ_PROC_SWITCHES : 0),
-  };
+	struct viz_process_info info = {
+		.build = viz_builds__index(s->builds, t->interp.build),
+		.bias = t->interp.bias,
+		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_USDT |
+			 (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
+			 (t->switches ? VIZ_PROC_SWITCHES : 0),
+	};
 
-  return viz_probes__set_process(s->probes, t->pid, &info);
+	return viz_probes__set_process(s->probes, t->pid, &info);
 }
 
-static int try_attach(struct recording *r, char *why, size_t why_size) {
-  struct viz_trampoline_params params = {
-      .ring_size = r->s->opt->ring_size & (r->s->opt->ring_size - 1)
-                       ? 0
-                       : r->s->opt->ring_size,
-      .follow = r->s->opt->select.follow,
-      .min_duration = r->s->opt->filter.min_duration,
-      .guardian = r->s->guardian,
-  };
+static int try_attach(struct recording *r, char *why, size_t why_size)
+{
+	struct viz_trampoline_params params = {
+		.ring_size = r->s->opt->ring_size & (r->s->opt->ring_size - 1)
+				     ? 0
+				     : r->s->opt->ring_size,
+		.follow = r->s->opt->select.follow,
+		.min_duration = r->s->opt->filter.min_duration,
+		.guardian = r->s->guardian,
+	};
 
-  return viz_trampoline__attach(&r->tramp, &r->t->interp, &params, why,
-                                why_size);
+	return viz_trampoline__attach(&r->tramp, &r->t->interp, &params, why, why_size);
 }
 
-static struct recording *new_recording(struct viz_session *s,
-                                       struct viz_target *t) {
-  struct recording *r = calloc(1, sizeof(*r));
+static struct recording *new_recording(struct viz_session *s, struct viz_target *t)
+{
+	struct recording *r = calloc(1, sizeof(*r));
 
-  if (r) {
-    r->s = s;
-    r->t = t;
-    t->engine_data = r;
-  }
-  return r;
+	if (r) {
+		r->s = s;
+		r->t = t;
+		t->engine_data = r;
+	}
+	return r;
 }
 
-static int attach(struct viz_session *s, struct viz_target *t, char *why,
-                  size_t why_size) {
-  struct recording *r = new_recording(s, t);
-  int err;
+static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
+{
+	struct recording *r = new_recording(s, t);
+	int err;
 
-  if (!r)
-    return -ENOMEM;
-  err = watch_process(s, t);
-  if (err)
-    return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
-                   strerror(-err));
-  err = try_attach(r, why, why_size);
-  /* a program that is being started: its interpreter is up in some
+	if (!r)
+		return -ENOMEM;
+	err = watch_process(s, t);
+	if (err)
+		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
+			       strerror(-err));
+	err = try_attach(r, why, why_size);
+	/* a program that is being started: its interpreter is up in some
    * milliseconds, and what it calls first should not be missed by a turn of the
    * session's loop */
-  for (int i = 0; err == -EAGAIN && t->in_startup && i < 300; i++) {
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    err = try_attach(r, why, why_size);
-  }
-  return err == -EAGAIN ? 0 : err;
+	for (int i = 0; err == -EAGAIN && t->in_startup && i < 300; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		err = try_attach(r, why, why_size);
+	}
+	return err == -EAGAIN ? 0 : err;
 }
 
-static void detach(struct viz_session *s, struct viz_target *t) {
-  struct recording *r = t->engine_data;
-  const struct viz_trampoline_sink sink = {r,          on_code, on_edges,
-                                           on_running, on_lost, on_gap};
+static void detach(struct viz_session *s, struct viz_target *t)
+{
+	struct recording *r = t->engine_data;
+	const struct viz_trampoline_sink sink = {r, on_code, on_edges, on_running, on_lost, on_gap};
 
-  viz_probes__drop_process(s->probes, t->pid);
-  if (!r)
-    return;
-  if (r->tramp) {
-    viz_trampoline__detach(r->tramp);
-    while (viz_trampoline__drain(r->tramp, &sink) > 0)
-      ;
-    count_losses(r);
-    viz_trampoline__free(r->tramp);
-  }
-  viz_hash__clear(&r->tids);
-  free(r);
-  t->engine_data = NULL;
+	viz_probes__drop_process(s->probes, t->pid);
+	if (!r)
+		return;
+	if (r->tramp) {
+		viz_trampoline__detach(r->tramp);
+		while (viz_trampoline__drain(r->tramp, &sink) > 0)
+			;
+		count_losses(r);
+		viz_trampoline__free(r->tramp);
+	}
+	viz_hash__clear(&r->tids);
+	free(r);
+	t->engine_data = NULL;
 }
 
-static int forked(struct viz_session *s, struct viz_target *parent,
-                  struct viz_target *child) {
-  struct recording *from = parent->engine_data, *r = new_recording(s, child);
-  int err;
+static int forked(struct viz_session *s, struct viz_target *parent, struct viz_target *child)
+{
+	struct recording *from = parent->engine_data, *r = new_recording(s, child);
+	int err;
 
-  if (!r)
-    return -ENOMEM;
-  err = watch_process(s, child);
-  if (!err && from && from->tramp)
-    err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
-  return err;
+	if (!r)
+		return -ENOMEM;
+	err = watch_process(s, child);
+	if (!err && from && from->tramp)
+		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
+	return err;
 }
 
 /* The target denied what the recorder needs: another engine takes over. */
-static int fall_back(struct viz_session *s, struct viz_target *t,
-                     const char *reason) {
-  char why[384], text[256];
-  const struct viz_engine *next;
-  int err = -ENOTSUP;
+static int fall_back(struct viz_session *s, struct viz_target *t, const char *reason)
+{
+	char why[384], text[256];
+	const struct viz_engine *next;
+	int err = -ENOTSUP;
 
-  snprintf(text, sizeof(text), "%s", reason);
-  detach(s, t);
-  next = viz_session__choose(&t->interp, NULL, why, sizeof(why));
-  if (!next || next == &viz_engine_trampoline) {
-    viz_warn("pid %d is not recorded any more: %s", t->pid, text);
-    return err;
-  }
-  viz_warn("pid %d: engine trampoline does not work there (%s), %s takes over",
-           t->pid, text, next->name);
-  t->engine = next;
-  s->trace->processes[t->process].engine = next->name;
-  snprintf(why, sizeof(why), "trampoline: %s", text);
-  s->trace->processes[t->process].engine_why = viz_trace__string(s->trace, why);
-  err = next->attach(s, t, why, sizeof(why));
-  if (err)
-    viz_warn("%s", why);
-  return err;
+	snprintf(text, sizeof(text), "%s", reason);
+	detach(s, t);
+	next = viz_session__choose(&t->interp, NULL, why, sizeof(why));
+	if (!next || next == &viz_engine_trampoline) {
+		viz_warn("pid %d is not recorded any more: %s", t->pid, text);
+		return err;
+	}
+	viz_warn("pid %d: engine trampoline does not work there (%s), %s takes over", t->pid, text,
+		 next->name);
+	t->engine = next;
+	s->trace->processes[t->process].engine = next->name;
+	snprintf(why, sizeof(why), "trampoline: %s", text);
+	s->trace->processes[t->process].engine_why = viz_trace__string(s->trace, why);
+	err = next->attach(s, t, why, sizeof(why));
+	if (err)
+		viz_warn("%s", why);
+	return err;
 }
 
-static int drain(struct viz_session *s, struct viz_target *t) {
-  struct recording *r = t->engine_data;
-  const struct viz_trampoline_sink sink = {r,          on_code, on_edges,
-                                           on_running, on_lost, on_gap};
-  char why[256];
-  int err, nr;
+static int drain(struct viz_session *s, struct viz_target *t)
+{
+	struct recording *r = t->engine_data;
+	const struct viz_trampoline_sink sink = {r, on_code, on_edges, on_running, on_lost, on_gap};
+	char why[256];
+	int err, nr;
 
-  if (!r)
-    return 0;
-  if (!r->tramp) {
-    err = try_attach(r, why, sizeof(why));
-    if (err && err != -EAGAIN)
-      fall_back(s, t, why);
-    return 0;
-  }
-  if (t->switches && !r->switches) {
-    r->switches = true;
-    viz_trampoline__switches(r->tramp);
-  }
-  nr = viz_trampoline__drain(r->tramp, &sink);
-  count_losses(r);
-  if (viz_trampoline__state(r->tramp) == VIZ_TRAMPOLINE_REFUSED) {
-    fall_back(s, t, viz_trampoline__why(r->tramp));
-    return 0;
-  }
-  return nr;
+	if (!r)
+		return 0;
+	if (!r->tramp) {
+		err = try_attach(r, why, sizeof(why));
+		if (err && err != -EAGAIN)
+			fall_back(s, t, why);
+		return 0;
+	}
+	if (t->switches && !r->switches) {
+		r->switches = true;
+		viz_trampoline__switches(r->tramp);
+	}
+	nr = viz_trampoline__drain(r->tramp, &sink);
+	count_losses(r);
+	if (viz_trampoline__state(r->tramp) == VIZ_TRAMPOLINE_REFUSED) {
+		fall_back(s, t, viz_trampoline__why(r->tramp));
+		return 0;
+	}
+	return nr;
 }
 
 const struct viz_engine viz_engine_trampoline = {
-    .name = "trampoline",
-    .can = can,
-    .attach = attach,
-    .detach = detach,
-    .forked = forked,
-    .drain = drain,
+	.name = "trampoline",
+	.can = can,
+	.attach = attach,
+	.detach = detach,
+	.forked = forked,
+	.drain = drain,
 };

@@ -16,132 +16,132 @@
 #include "../base/log.h"
 #include "trampoline_private.h"
 
-static void put_file(struct viz_tramp_file *f) {
-  if (!f || --f->users)
-    return;
-  munmap(f->dir, VIZ_REC_PAGE);
-  close(f->fd);
-  free(f);
+static void put_file(struct viz_tramp_file *f)
+{
+	if (!f || --f->users)
+		return;
+	munmap(f->dir, VIZ_REC_PAGE);
+	close(f->fd);
+	free(f);
 }
 
 /* The whole file, by the name of the ring's mapping. NULL: not there. */
-static struct viz_tramp_file *open_file(struct viz_trampoline *t,
-                                        struct viz_instance *in) {
-  uint64_t size = viz_instance__ring_bytes(t),
-           start = in->base + VIZ_REC_RING_AT;
-  struct viz_tramp_file *f;
-  struct stat st;
-  char path[96];
-  int fd;
+static struct viz_tramp_file *open_file(struct viz_trampoline *t, struct viz_instance *in)
+{
+	uint64_t size = viz_instance__ring_bytes(t), start = in->base + VIZ_REC_RING_AT;
+	struct viz_tramp_file *f;
+	struct stat st;
+	char path[96];
+	int fd;
 
-  snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", t->pid, start,
-           start + size);
-  fd = open(path, O_RDWR | O_CLOEXEC);
-  if (fd < 0)
-    return NULL;
-  f = calloc(1, sizeof(*f));
-  if (!f || fstat(fd, &st) || (uint64_t)st.st_size < VIZ_REC_PAGE + size)
-    goto no;
-  f->users = 1;
-  f->fd = fd;
-  f->claimed = 1;
-  f->dir = mmap(NULL, VIZ_REC_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (f->dir != MAP_FAILED)
-    return f;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", t->pid, start, start + size);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	f = calloc(1, sizeof(*f));
+	if (!f || fstat(fd, &st) || (uint64_t)st.st_size < VIZ_REC_PAGE + size)
+		goto no;
+	f->users = 1;
+	f->fd = fd;
+	f->claimed = 1;
+	f->dir = mmap(NULL, VIZ_REC_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (f->dir != MAP_FAILED)
+		return f;
 no:
-  close(fd);
-  free(f);
-  return NULL;
+	close(fd);
+	free(f);
+	return NULL;
 }
 
 static struct viz_rec_ring *map_region(const struct viz_trampoline *t,
-                                       const struct viz_tramp_file *f,
-                                       unsigned int region) {
-  uint64_t size = viz_instance__ring_bytes(t);
-  void *ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd,
-                    (off_t)(VIZ_REC_PAGE + region * size));
+				       const struct viz_tramp_file *f, unsigned int region)
+{
+	uint64_t size = viz_instance__ring_bytes(t);
+	void *ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd,
+			  (off_t)(VIZ_REC_PAGE + region * size));
 
-  return ring == MAP_FAILED ? NULL : ring;
+	return ring == MAP_FAILED ? NULL : ring;
 }
 
-static bool is_ours(const struct viz_trampoline *t,
-                    const struct viz_rec_ring *ring) {
-  return __atomic_load_n(&ring->magic, __ATOMIC_ACQUIRE) == VIZ_REC_MAGIC &&
-         ring->nonce == t->nonce;
+static bool is_ours(const struct viz_trampoline *t, const struct viz_rec_ring *ring)
+{
+	return __atomic_load_n(&ring->magic, __ATOMIC_ACQUIRE) == VIZ_REC_MAGIC &&
+	       ring->nonce == t->nonce;
 }
 
 /* The region that a forked child took: the one with its pid, else the first
  * without a reader. */
-static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in) {
-  struct viz_tramp_file *f = in->file;
-  uint64_t size = viz_instance__ring_bytes(t);
-  uint64_t taken =
-      __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
+static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_tramp_file *f = in->file;
+	uint64_t size = viz_instance__ring_bytes(t);
+	uint64_t taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
 
-  for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
-    struct viz_rec_ring *ring;
+	for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
+		struct viz_rec_ring *ring;
 
-    if (!(taken >> i & 1))
-      continue;
-    ring = map_region(t, f, i);
-    if (!ring)
-      return -errno;
-    if (is_ours(t, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
-        (!t->ns_pid || ring->pid == (uint32_t)t->ns_pid)) {
-      f->claimed |= 1ull << i;
-      in->region = i;
-      in->ring = ring;
-      return 1;
-    }
-    munmap(ring, size);
-  }
-  return 0;
+		if (!(taken >> i & 1))
+			continue;
+		ring = map_region(t, f, i);
+		if (!ring)
+			return -errno;
+		if (is_ours(t, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
+		    (!t->ns_pid || ring->pid == (uint32_t)t->ns_pid)) {
+			f->claimed |= 1ull << i;
+			in->region = i;
+			in->ring = ring;
+			return 1;
+		}
+		munmap(ring, size);
+	}
+	return 0;
 }
 
-int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in) {
-  struct viz_tramp_file *f;
-  struct viz_rec_ring *ring;
+int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_tramp_file *f;
+	struct viz_rec_ring *ring;
 
-  if (t->child)
-    return in->file ? find_child_ring(t, in) : 0;
-  f = open_file(t, in);
-  if (!f)
-    return 0;
-  ring = map_region(t, f, 0);
-  in->coming = ring && is_ours(t, ring);
-  if (!in->coming || !__atomic_load_n(&ring->state, __ATOMIC_ACQUIRE)) {
-    if (ring)
-      munmap(ring, viz_instance__ring_bytes(t));
-    put_file(f);
-    return 0;
-  }
-  /* the pages count for whoever touches them first: not for the target's memory
+	if (t->child)
+		return in->file ? find_child_ring(t, in) : 0;
+	f = open_file(t, in);
+	if (!f)
+		return 0;
+	ring = map_region(t, f, 0);
+	in->coming = ring && is_ours(t, ring);
+	if (!in->coming || !__atomic_load_n(&ring->state, __ATOMIC_ACQUIRE)) {
+		if (ring)
+			munmap(ring, viz_instance__ring_bytes(t));
+		put_file(f);
+		return 0;
+	}
+	/* the pages count for whoever touches them first: not for the target's memory
    * limit */
-  if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0,
-                (off_t)(VIZ_REC_PAGE + viz_instance__ring_bytes(t))))
-    viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
-  in->file = f;
-  in->ring = ring;
-  return 1;
+	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)(VIZ_REC_PAGE + viz_instance__ring_bytes(t))))
+		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
+	in->file = f;
+	in->ring = ring;
+	return 1;
 }
 
-void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in,
-                             bool gone) {
-  uint64_t size = viz_instance__ring_bytes(t);
-  struct viz_tramp_file *f = in->file;
+void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone)
+{
+	uint64_t size = viz_instance__ring_bytes(t);
+	struct viz_tramp_file *f = in->file;
 
-  if (in->ring) {
-    munmap(in->ring, size);
-    /* an idle target still has it mapped: its pages go now, not the file's
+	if (in->ring) {
+		munmap(in->ring, size);
+		/* an idle target still has it mapped: its pages go now, not the file's
      * size, which would be answered with SIGBUS */
-    fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-              (off_t)(VIZ_REC_PAGE + in->region * size), (off_t)size);
-  }
-  if (in->ring && t->child && gone) {
-    f->claimed &= ~(1ull << in->region);
-    __atomic_fetch_and(&f->dir->taken, ~(1ull << in->region), __ATOMIC_RELEASE);
-  }
-  in->ring = NULL;
-  put_file(f);
-  in->file = NULL;
+		fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)(VIZ_REC_PAGE + in->region * size), (off_t)size);
+	}
+	if (in->ring && t->child && gone) {
+		f->claimed &= ~(1ull << in->region);
+		__atomic_fetch_and(&f->dir->taken, ~(1ull << in->region), __ATOMIC_RELEASE);
+	}
+	in->ring = NULL;
+	put_file(f);
+	in->file = NULL;
 }

@@ -11,192 +11,195 @@
 #include "../target/remote.h"
 
 struct region {
-  uint64_t start, end, offset, ino;
-  unsigned int major, minor;
-  bool exec, write, private_, image;
+	uint64_t start, end, offset, ino;
+	unsigned int major, minor;
+	bool exec, write, private_, image;
 };
 
 struct regions {
-  struct region *at;
-  size_t nr, cap;
+	struct region *at;
+	size_t nr, cap;
 };
 
-static int add_region(struct regions *r, const char *line) {
-  struct region new = {0};
-  char perms[5] = "";
-  int path = 0;
+static int add_region(struct regions *r, const char *line)
+{
+	struct region new = {0};
+	char perms[5] = "";
+	int path = 0;
 
-  if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &new.start, &new.end, perms,
-             &new.offset, &new.major, &new.minor, &new.ino, &path) < 7)
-    return 0;
-  new.write = perms[1] == 'w';
-  new.exec = perms[2] == 'x';
-  new.private_ = perms[3] == 'p';
-  new.image = new.exec && !new.write && !new.offset &&path &&
-              !strncmp(line + path, "/memfd:vizbpf ", 14);
-  if (r->nr == r->cap) {
-    size_t cap = r->cap ? 2 * r->cap : 256;
-    void *at = realloc(r->at, cap * sizeof(*r->at));
+	if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &new.start, &new.end, perms, &new.offset,
+		   &new.major, &new.minor, &new.ino, &path) < 7)
+		return 0;
+	new.write = perms[1] == 'w';
+	new.exec = perms[2] == 'x';
+	new.private_ = perms[3] == 'p';
+	new.image = new.exec && !new.write && !new.offset &&path &&
+		    !strncmp(line + path, "/memfd:vizbpf ", 14);
+	if (r->nr == r->cap) {
+		size_t cap = r->cap ? 2 * r->cap : 256;
+		void *at = realloc(r->at, cap * sizeof(*r->at));
 
-    if (!at)
-      return -ENOMEM;
-    r->at = at;
-    r->cap = cap;
-  }
-  r->at[r->nr++] = new;
-  return 0;
+		if (!at)
+			return -ENOMEM;
+		r->at = at;
+		r->cap = cap;
+	}
+	r->at[r->nr++] = new;
+	return 0;
 }
 
-static int read_regions(struct regions *r, pid_t pid) {
-  char path[64], *line = NULL;
-  size_t size = 0;
-  int err = 0;
-  FILE *f;
+static int read_regions(struct regions *r, pid_t pid)
+{
+	char path[64], *line = NULL;
+	size_t size = 0;
+	int err = 0;
+	FILE *f;
 
-  snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-  f = fopen(path, "re");
-  if (!f)
-    return -errno;
-  while (!err && getline(&line, &size, f) > 0)
-    if (r->nr < 1000000)
-      err = add_region(r, line);
-  free(line);
-  fclose(f);
-  return err;
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (!err && getline(&line, &size, f) > 0)
+		if (r->nr < 1000000)
+			err = add_region(r, line);
+	free(line);
+	fclose(f);
+	return err;
 }
 
 /* Where the segment mapped as @text really ends: what follows in the page is
  * not the file's. 0: not to be known. The program headers are read from the
  * target's own mapping. */
-static uint64_t segment_end(const struct regions *all,
-                            const struct region *text, int mem) {
-  const struct region *first = NULL;
-  Elf64_Ehdr eh;
-  Elf64_Phdr ph[64];
-  uint64_t bias = 0;
-  bool based = false;
+static uint64_t segment_end(const struct regions *all, const struct region *text, int mem)
+{
+	const struct region *first = NULL;
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[64];
+	uint64_t bias = 0;
+	bool based = false;
 
-  for (size_t i = 0; i < all->nr && &all->at[i] <= text; i++)
-    if (all->at[i].ino == text->ino && all->at[i].major == text->major &&
-        all->at[i].minor == text->minor && !all->at[i].offset)
-      first = &all->at[i];
-  if (!first || viz_remote__read(mem, first->start, &eh, sizeof(eh)) ||
-      memcmp(eh.e_ident, ELFMAG, SELFMAG) ||
-      eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_phentsize != sizeof(ph[0]) ||
-      !eh.e_phnum || eh.e_phnum > 64 || eh.e_phoff > 4096 ||
-      viz_remote__read(mem, first->start + eh.e_phoff, ph,
-                       eh.e_phnum * sizeof(ph[0])))
-    return 0;
-  for (int i = 0; i < eh.e_phnum && !based; i++) {
-    if (ph[i].p_type != PT_LOAD || ph[i].p_offset >= 4096)
-      continue;
-    bias = first->start - (ph[i].p_vaddr & ~4095ull);
-    based = true;
-  }
-  for (int i = 0; based && i < eh.e_phnum; i++) {
-    uint64_t end = bias + ph[i].p_vaddr + ph[i].p_memsz;
+	for (size_t i = 0; i < all->nr && &all->at[i] <= text; i++)
+		if (all->at[i].ino == text->ino && all->at[i].major == text->major &&
+		    all->at[i].minor == text->minor && !all->at[i].offset)
+			first = &all->at[i];
+	if (!first || viz_remote__read(mem, first->start, &eh, sizeof(eh)) ||
+	    memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    eh.e_phentsize != sizeof(ph[0]) || !eh.e_phnum || eh.e_phnum > 64 ||
+	    eh.e_phoff > 4096 ||
+	    viz_remote__read(mem, first->start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0])))
+		return 0;
+	for (int i = 0; i < eh.e_phnum && !based; i++) {
+		if (ph[i].p_type != PT_LOAD || ph[i].p_offset >= 4096)
+			continue;
+		bias = first->start - (ph[i].p_vaddr & ~4095ull);
+		based = true;
+	}
+	for (int i = 0; based && i < eh.e_phnum; i++) {
+		uint64_t end = bias + ph[i].p_vaddr + ph[i].p_memsz;
 
-    if (ph[i].p_type == PT_LOAD && ph[i].p_flags & PF_X &&
-        ph[i].p_filesz == ph[i].p_memsz && end > text->start &&
-        end <= text->end)
-      return end;
-  }
-  return 0;
+		if (ph[i].p_type == PT_LOAD && ph[i].p_flags & PF_X &&
+		    ph[i].p_filesz == ph[i].p_memsz && end > text->start && end <= text->end)
+			return end;
+	}
+	return 0;
 }
 
 static void look_for_cave(struct viz_places *p, const struct regions *all,
-                          const struct region *text, int mem) {
-  uint64_t end = segment_end(all, text, mem), addr = (end + 31) & ~15ull;
-  uint8_t bytes[4096];
-  struct viz_cave cave;
-  int i;
+			  const struct region *text, int mem)
+{
+	uint64_t end = segment_end(all, text, mem), addr = (end + 31) & ~15ull;
+	uint8_t bytes[4096];
+	struct viz_cave cave;
+	int i;
 
-  if (!end || addr + 256 > text->end || text->end - addr > sizeof(bytes) ||
-      viz_remote__read(mem, addr, bytes, text->end - addr))
-    return;
-  for (uint64_t at = 0; at < text->end - addr; at++)
-    if (bytes[at])
-      return;
-  cave = (struct viz_cave){.addr = addr, .size = text->end - addr};
-  if (p->nr_caves == VIZ_CAVES_MAX)
-    return;
-  for (i = p->nr_caves++; i > 0 && p->caves[i - 1].size < cave.size; i--)
-    p->caves[i] = p->caves[i - 1];
-  p->caves[i] = cave;
-  p->room += cave.size;
+	if (!end || addr + 256 > text->end || text->end - addr > sizeof(bytes) ||
+	    viz_remote__read(mem, addr, bytes, text->end - addr))
+		return;
+	for (uint64_t at = 0; at < text->end - addr; at++)
+		if (bytes[at])
+			return;
+	cave = (struct viz_cave){.addr = addr, .size = text->end - addr};
+	if (p->nr_caves == VIZ_CAVES_MAX)
+		return;
+	for (i = p->nr_caves++; i > 0 && p->caves[i - 1].size < cave.size; i--)
+		p->caves[i] = p->caves[i - 1];
+	p->caves[i] = cave;
+	p->room += cave.size;
 }
 
 /* The middle of the largest gap: neither the heap nor the mappings grow into it
  * soon. */
-static uint64_t find_hole(const struct regions *all, uint64_t size) {
-  uint64_t best = 0, hole = 0;
+static uint64_t find_hole(const struct regions *all, uint64_t size)
+{
+	uint64_t best = 0, hole = 0;
 
-  for (size_t i = 1; i < all->nr; i++) {
-    uint64_t from = all->at[i - 1].end, to = all->at[i].start;
+	for (size_t i = 1; i < all->nr; i++) {
+		uint64_t from = all->at[i - 1].end, to = all->at[i].start;
 
-    /* [vsyscall] lies in the kernel's half */
-    if (to <= from || to >> 47 || to - from <= best)
-      continue;
-    best = to - from;
-    hole = from + best / 2;
-  }
-  hole &= ~((2ull << 20) - 1);
-  return best >= 4 * (size + (2ull << 20)) ? hole : 0;
+		/* [vsyscall] lies in the kernel's half */
+		if (to <= from || to >> 47 || to - from <= best)
+			continue;
+		best = to - from;
+		hole = from + best / 2;
+	}
+	hole &= ~((2ull << 20) - 1);
+	return best >= 4 * (size + (2ull << 20)) ? hole : 0;
 }
 
-int viz_places__find(struct viz_places *p, pid_t pid, int mem,
-                     uint64_t hole_size) {
-  struct regions all = {0};
-  int err = read_regions(&all, pid);
+int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size)
+{
+	struct regions all = {0};
+	int err = read_regions(&all, pid);
 
-  *p = (struct viz_places){0};
-  if (err)
-    goto cleanup;
-  for (size_t i = 0; i < all.nr; i++) {
-    const struct region *r = &all.at[i];
+	*p = (struct viz_places){0};
+	if (err)
+		goto cleanup;
+	for (size_t i = 0; i < all.nr; i++) {
+		const struct region *r = &all.at[i];
 
-    if (r->image && p->nr_images < 16)
-      p->images[p->nr_images++] = r->start;
-    else if (r->exec && !r->write && r->private_ && r->ino)
-      look_for_cave(p, &all, r, mem);
-  }
-  p->hole = find_hole(&all, hole_size);
+		if (r->image && p->nr_images < 16)
+			p->images[p->nr_images++] = r->start;
+		else if (r->exec && !r->write && r->private_ && r->ino)
+			look_for_cave(p, &all, r, mem);
+	}
+	p->hole = find_hole(&all, hole_size);
 cleanup:
-  free(all.at);
-  return err;
+	free(all.at);
+	return err;
 }
 
-uint64_t viz_places__take(struct viz_places *p, uint64_t size) {
-  uint64_t addr;
+uint64_t viz_places__take(struct viz_places *p, uint64_t size)
+{
+	uint64_t addr;
 
-  size = (size + 15) & ~15ull;
-  /* the smallest that fits: the others are for the pieces */
-  for (int i = p->nr_caves - 1; i >= 0; i--) {
-    if (p->caves[i].size < size)
-      continue;
-    addr = p->caves[i].addr;
-    p->caves[i].addr += size;
-    p->caves[i].size -= size;
-    p->room -= size;
-    return addr;
-  }
-  return 0;
+	size = (size + 15) & ~15ull;
+	/* the smallest that fits: the others are for the pieces */
+	for (int i = p->nr_caves - 1; i >= 0; i--) {
+		if (p->caves[i].size < size)
+			continue;
+		addr = p->caves[i].addr;
+		p->caves[i].addr += size;
+		p->caves[i].size -= size;
+		p->room -= size;
+		return addr;
+	}
+	return 0;
 }
 
-uint64_t viz_places__take_some(struct viz_places *p, uint64_t most,
-                               uint64_t *size) {
-  struct viz_cave *best = NULL;
-  uint64_t addr;
+uint64_t viz_places__take_some(struct viz_places *p, uint64_t most, uint64_t *size)
+{
+	struct viz_cave *best = NULL;
+	uint64_t addr;
 
-  for (int i = 0; i < p->nr_caves; i++)
-    if (!best || p->caves[i].size > best->size)
-      best = &p->caves[i];
-  if (!best || !best->size)
-    return 0;
-  *size = best->size < most ? best->size : most;
-  addr = best->addr;
-  best->addr += (*size + 15) & ~15ull;
-  best->size -= (*size + 15) & ~15ull;
-  p->room -= *size;
-  return addr;
+	for (int i = 0; i < p->nr_caves; i++)
+		if (!best || p->caves[i].size > best->size)
+			best = &p->caves[i];
+	if (!best || !best->size)
+		return 0;
+	*size = best->size < most ? best->size : most;
+	addr = best->addr;
+	best->addr += (*size + 15) & ~15ull;
+	best->size -= (*size + 15) & ~15ull;
+	p->room -= *size;
+	return addr;
 }

@@ -19,29 +19,27 @@ enum { VIZ_CAVES_MAX = 32 };
 
 /* Zero bytes behind the end of a text segment, in its last page. */
 struct viz_cave {
-  uint64_t addr; /* 16-byte aligned */
-  uint64_t size;
+	uint64_t addr; /* 16-byte aligned */
+	uint64_t size;
 };
 
 struct viz_places {
-  struct viz_cave caves[VIZ_CAVES_MAX]; /* the largest first */
-  int nr_caves;
-  uint64_t room;       /* sum of their sizes */
-  uint64_t hole;       /* start of the free range that was asked for, or 0 */
-  uint64_t images[16]; /* recorders of earlier attaches */
-  int nr_images;
+	struct viz_cave caves[VIZ_CAVES_MAX]; /* the largest first */
+	int nr_caves;
+	uint64_t room; /* sum of their sizes */
+	uint64_t hole; /* start of the free range that was asked for, or 0 */
+	uint64_t images[16]; /* recorders of earlier attaches */
+	int nr_images;
 };
 
 /* Looks through process @pid, whose memory is @mem; @hole_size: free addresses
  * wanted. 0 or a negative errno. */
-int viz_places__find(struct viz_places *p, pid_t pid, int mem,
-                     uint64_t hole_size);
+int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size);
 /* Takes @size bytes from the front of a cave that is large enough for all of
  * them; 0: none. */
 uint64_t viz_places__take(struct viz_places *p, uint64_t size);
 /* Takes at most @most bytes from the largest cave, for a piece; its size in
  * @size. */
-uint64_t viz_places__take_some(struct viz_places *p, uint64_t most,
-                               uint64_t *size);
+uint64_t viz_places__take_some(struct viz_places *p, uint64_t most, uint64_t *size);
 
 #endif

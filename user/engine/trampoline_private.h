@@ -11,108 +11,102 @@
 enum { VIZ_INSTANCES_MAX = 16, VIZ_UNDO_MAX = 5, VIZ_RING_DEFAULT = 16 << 20 };
 
 struct viz_tramp_reader {
-  uint64_t tail; /* records consumed */
-  uint64_t head; /* of this drain */
-  uint32_t tid;  /* whose records these are; 0: nobody's yet */
-  uint64_t last_ts;
-  uint32_t *funcs; /* by code id */
-  uint32_t nr_funcs;
-  uint64_t told[2]; /* losses already reported, for the sum */
+	uint64_t tail; /* records consumed */
+	uint64_t head; /* of this drain */
+	uint32_t tid; /* whose records these are; 0: nobody's yet */
+	uint64_t last_ts;
+	uint32_t *funcs; /* by code id */
+	uint32_t nr_funcs;
+	uint64_t told[2]; /* losses already reported, for the sum */
 };
 
 /* The memfd of a recorder and of those in forked children: whoever is last
  * frees it. */
 struct viz_tramp_file {
-  unsigned int users;
-  int fd;
-  struct viz_rec_dir *dir;
-  uint64_t claimed; /* regions that have a reader */
+	unsigned int users;
+	int fd;
+	struct viz_rec_dir *dir;
+	uint64_t claimed; /* regions that have a reader */
 };
 
 /* A recorder in one interpreter: it has one GIL, so the ring has one writer. */
 struct viz_instance {
-  enum viz_trampoline_state state;
-  uint64_t interp; /* the PyInterpreterState */
-  uint64_t slot, original, base, boot;
-  struct viz_image_entries at;
-  bool again;  /* the image was there already */
-  bool coming; /* its ring is there, it is not yet ready */
-  struct {
-    uint64_t addr, size;
-  } used[VIZ_REC_PIECES + 1]; /* caves, to be cleared */
-  int nr_used;
-  int undo[VIZ_UNDO_MAX];
-  int nr_undo;
-  struct viz_tramp_file *file;
-  unsigned int region;
-  struct viz_rec_ring *ring;
-  struct viz_tramp_reader reader;
+	enum viz_trampoline_state state;
+	uint64_t interp; /* the PyInterpreterState */
+	uint64_t slot, original, base, boot;
+	struct viz_image_entries at;
+	bool again; /* the image was there already */
+	bool coming; /* its ring is there, it is not yet ready */
+	struct {
+		uint64_t addr, size;
+	} used[VIZ_REC_PIECES + 1]; /* caves, to be cleared */
+	int nr_used;
+	int undo[VIZ_UNDO_MAX];
+	int nr_undo;
+	struct viz_tramp_file *file;
+	unsigned int region;
+	struct viz_rec_ring *ring;
+	struct viz_tramp_reader reader;
 };
 
 struct viz_trampoline {
-  pid_t pid;
-  const struct viz_interpreter *interp;
-  struct viz_trampoline_params params;
-  enum viz_rec_mode mode;
-  struct viz_image_symbols symbols;
-  struct viz_tramp_clock clock;
-  uint64_t vdso;
-  uint64_t start_time;
-  bool child;
-  pid_t ns_pid; /* of a child as it sees itself; 0: not known any more */
-  bool switches;
-  int mem;
-  struct viz_instance instances[VIZ_INSTANCES_MAX];
-  int nr_instances;
-  uint64_t nonce; /* so that an earlier attach's ring is not taken for ours */
-  uint64_t drains;
-  bool over; /* detached */
-  char why[256];
+	pid_t pid;
+	const struct viz_interpreter *interp;
+	struct viz_trampoline_params params;
+	enum viz_rec_mode mode;
+	struct viz_image_symbols symbols;
+	struct viz_tramp_clock clock;
+	uint64_t vdso;
+	uint64_t start_time;
+	bool child;
+	pid_t ns_pid; /* of a child as it sees itself; 0: not known any more */
+	bool switches;
+	int mem;
+	struct viz_instance instances[VIZ_INSTANCES_MAX];
+	int nr_instances;
+	uint64_t nonce; /* so that an earlier attach's ring is not taken for ours */
+	uint64_t drains;
+	bool over; /* detached */
+	char why[256];
 };
 
 /* trampoline_check.c: 0, or a negative errno with one clause in @why. */
-int viz_trampoline__check_build(const struct viz_build *build, char *why,
-                                size_t why_size);
+int viz_trampoline__check_build(const struct viz_build *build, char *why, size_t why_size);
 /* @bytes: the largest file it will have to make; @ns_pid: its pid as it sees
  * itself. */
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid,
-                                  char *why, size_t why_size);
+int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char *why,
+				  size_t why_size);
 /* The pid of process @pid as it sees itself; 0: it is gone. */
 pid_t viz_trampoline__own_pid(pid_t pid);
 /* trampoline_attach.c */
-int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in,
-                         uint64_t interp, char *why, size_t why_size);
+int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint64_t interp,
+			 char *why, size_t why_size);
 /* Notes in the guardian's journal that @value goes to @addr if @expect is
  * there. */
-int viz_instance__note(struct viz_trampoline *t, struct viz_instance *in,
-                       uint64_t addr, uint64_t expect, uint64_t value);
-void viz_instance__forget_notes(struct viz_trampoline *t,
-                                struct viz_instance *in);
+int viz_instance__note(struct viz_trampoline *t, struct viz_instance *in, uint64_t addr,
+		       uint64_t expect, uint64_t value);
+void viz_instance__forget_notes(struct viz_trampoline *t, struct viz_instance *in);
 /* The recorder runs, what carried it into the target is not needed any more:
  * zeros again. */
-void viz_instance__clear_caves(struct viz_trampoline *t,
-                               struct viz_instance *in);
+void viz_instance__clear_caves(struct viz_trampoline *t, struct viz_instance *in);
 /* The same when it is not known whether the loader ran: only if every thread is
  * seen to wait elsewhere; else its bytes stay. The slot must not hold it any
  * more. 1: cleared. */
-int viz_instance__leave_caves(struct viz_trampoline *t,
-                              struct viz_instance *in);
+int viz_instance__leave_caves(struct viz_trampoline *t, struct viz_instance *in);
 uint64_t viz_instance__ring_bytes(const struct viz_trampoline *t);
 /* Writes @value to @addr if the 8 bytes there are @expect. 1: written, 0: not,
  * or -errno. */
-int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect,
-                         uint64_t value);
+int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value);
 /* trampoline_file.c: 1: the ring is there and mapped, 0: not yet, or a negative
  * errno. */
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
 /* @gone: the process cannot write any more: its region can be another's. */
-void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in,
-                             bool gone);
+void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
 /* trampoline_drain.c */
 /* Hands over what is in the rings, in the order of time: a thread can go from
  * one interpreter to another and back. Returns the number of records or a
  * negative errno. */
-int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings,
-                      int nr, const struct viz_trampoline_sink *sink);
+int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings, int nr,
+		      const struct viz_trampoline_sink *sink);
 
 #endif

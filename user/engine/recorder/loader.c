@@ -31,31 +31,31 @@ enum { PROT_READ_EXEC = 5, MAP_PRIVATE_NOREPLACE = 0x100002 };
 
 /* Maps the recorder. Returns where the call goes on: start(), or the eval
  * function. */
-static __attribute__((noinline)) uint64_t fetch(void) {
-  const char name[8] = "vizbpf";
-  long fd, at = 0, base = -1;
+static __attribute__((noinline)) uint64_t fetch(void)
+{
+	const char name[8] = "vizbpf";
+	long fd, at = 0, base = -1;
 
-  fd = arch_syscall(SYS_memfd_create, (long)name, L.memfd_flags, 0, 0, 0, 0);
-  if (fd < 0)
-    return L.eval;
-  for (int i = 0; i < VIZ_REC_PIECES && L.pieces[i].size; i++) {
-    long size = L.pieces[i].size;
+	fd = arch_syscall(SYS_memfd_create, (long)name, L.memfd_flags, 0, 0, 0, 0);
+	if (fd < 0)
+		return L.eval;
+	for (int i = 0; i < VIZ_REC_PIECES && L.pieces[i].size; i++) {
+		long size = L.pieces[i].size;
 
-    if (arch_syscall(SYS_pwrite64, fd, L.pieces[i].from, size, at, 0, 0) !=
-        size)
-      break;
-    at += size;
-  }
-  if (at == (long)L.bytes)
-    base = arch_syscall(SYS_mmap, L.base, L.bytes, PROT_READ_EXEC,
-                        MAP_PRIVATE_NOREPLACE, fd, 0);
-  arch_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
-  if (base == (long)L.base)
-    return L.start;
-  /* before Linux 4.17 the address is a hint and the mapping may be elsewhere */
-  if (base > 0)
-    arch_syscall(SYS_munmap, base, L.bytes, 0, 0, 0, 0);
-  return L.eval;
+		if (arch_syscall(SYS_pwrite64, fd, L.pieces[i].from, size, at, 0, 0) != size)
+			break;
+		at += size;
+	}
+	if (at == (long)L.bytes)
+		base = arch_syscall(SYS_mmap, L.base, L.bytes, PROT_READ_EXEC,
+				    MAP_PRIVATE_NOREPLACE, fd, 0);
+	arch_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (base == (long)L.base)
+		return L.start;
+	/* before Linux 4.17 the address is a hint and the mapping may be elsewhere */
+	if (base > 0)
+		arch_syscall(SYS_munmap, base, L.bytes, 0, 0, 0, 0);
+	return L.eval;
 }
 
 /*
@@ -63,11 +63,12 @@ static __attribute__((noinline)) uint64_t fetch(void) {
  * through. It goes on with a jump: nothing may return to a place that will have
  * been cleared, and the build checks that.
  */
-__attribute__((section(".text.load"))) void *load(void *a, void *b, void *c) {
-  volatile uint64_t *slot = (volatile uint64_t *)L.slot;
-  uint64_t next = fetch();
+__attribute__((section(".text.load"))) void *load(void *a, void *b, void *c)
+{
+	volatile uint64_t *slot = (volatile uint64_t *)L.slot;
+	uint64_t next = fetch();
 
-  if (next == L.eval && *slot == (uint64_t)load)
-    *slot = L.slot_original;
-  return ((eval_fn)next)(a, b, c);
+	if (next == L.eval && *slot == (uint64_t)load)
+		*slot = L.slot_original;
+	return ((eval_fn)next)(a, b, c);
 }

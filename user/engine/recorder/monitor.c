@@ -13,242 +13,253 @@ enum monitored { START, RESUME, THROW, RETURN, YIELD, UNWIND, MONITORED };
 
 /* Only events that belong to one place in the code can be switched off there.
  */
-static inline void *not_recorded(int can_disable) {
-  if (!can_disable)
-    return (void *)K.none;
-  ((void (*)(uint64_t))K.inc_ref)(KEEP_PAGE.disable);
-  return (void *)KEEP_PAGE.disable;
+static inline void *not_recorded(int can_disable)
+{
+	if (!can_disable)
+		return (void *)K.none;
+	((void (*)(uint64_t))K.inc_ref)(KEEP_PAGE.disable);
+	return (void *)KEEP_PAGE.disable;
 }
 
-static INLINE void *monitor(void *const *args, unsigned int kind,
-                            int can_disable) {
-  struct viz_rec_live *live = &LIVE_PAGE;
-  uint64_t code = (uint64_t)args[0], tstate, id, what;
-  int leave = (kind & 15) == VIZ_RECORD_LEAVE;
+static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	uint64_t code = (uint64_t)args[0], tstate, id, what;
+	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
 
-  if (unlikely(!live->ring) && !without_ring())
-    return not_recorded(can_disable);
-  tstate = K.current_tstate ? ((uint64_t(*)(void))K.current_tstate)()
-                            : arch_tls(K.tls);
-  id = admit(live, word(tstate, K.tstate_native), code);
-  if (unlikely(id & VIZ_REC_REJECT)) {
-    if (id != LOST)
-      return not_recorded(can_disable);
-    lost(live, leave);
-    return (void *)K.none;
-  }
-  what = current_frame(tstate);
-  if (unlikely(RING_AREA.chains))
-    chain(live, what, caller_of(what), leave);
-  what = what << 32 | (uint32_t)id;
-  if (unlikely(
-          !(leave ? put_leave(live, kind, what) : put_enter(live, kind, what))))
-    lost(live, leave);
-  return (void *)K.none;
+	if (unlikely(!live->ring) && !without_ring())
+		return not_recorded(can_disable);
+	tstate = K.current_tstate ? ((uint64_t(*)(void))K.current_tstate)() : arch_tls(K.tls);
+	id = admit(live, word(tstate, K.tstate_native), code);
+	if (unlikely(id & VIZ_REC_REJECT)) {
+		if (id != LOST)
+			return not_recorded(can_disable);
+		lost(live, leave);
+		return (void *)K.none;
+	}
+	what = current_frame(tstate);
+	if (unlikely(RING_AREA.chains))
+		chain(live, what, caller_of(what), leave);
+	what = what << 32 | (uint32_t)id;
+	if (unlikely(!(leave ? put_leave(live, kind, what) : put_enter(live, kind, what))))
+		lost(live, leave);
+	return (void *)K.none;
 }
 
 /* METH_FASTCALL: self, arguments, number of them. */
-static void *on_start(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor(args, VIZ_RECORD_ENTER, 1);
+static void *on_start(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor(args, VIZ_RECORD_ENTER, 1);
 }
 
-static void *on_return(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
+static void *on_return(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
 }
 
 /* The others are rarer: one copy of the path does for them. */
-static NOINLINE void *monitor_any(void *const *args, unsigned int kind,
-                                  int can_disable) {
-  return monitor(args, kind, can_disable);
+static NOINLINE void *monitor_any(void *const *args, unsigned int kind, int can_disable)
+{
+	return monitor(args, kind, can_disable);
 }
 
-static void *on_resume(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor_any(args, ENTER_RESUME << 4 | VIZ_RECORD_ENTER, 1);
+static void *on_resume(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor_any(args, ENTER_RESUME << 4 | VIZ_RECORD_ENTER, 1);
 }
 
-static void *on_throw(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor_any(args, (ENTER_RESUME | ENTER_THROW) << 4 | VIZ_RECORD_ENTER,
-                     0);
+static void *on_throw(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor_any(args, (ENTER_RESUME | ENTER_THROW) << 4 | VIZ_RECORD_ENTER, 0);
 }
 
-static void *on_yield(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor_any(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
+static void *on_yield(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor_any(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
 }
 
-static void *on_unwind(void *self, void *const *args, long nr) {
-  (void)self, (void)nr;
-  return monitor_any(args, (LEAVE_FRAME | LEAVE_RAISED) << 4 | VIZ_RECORD_LEAVE,
-                     0);
+static void *on_unwind(void *self, void *const *args, long nr)
+{
+	(void)self, (void)nr;
+	return monitor_any(args, (LEAVE_FRAME | LEAVE_RAISED) << 4 | VIZ_RECORD_LEAVE, 0);
 }
 
-typedef uint64_t (*call_fn)(uint64_t self, const char *method,
-                            const char *format, ...);
+typedef uint64_t (*call_fn)(uint64_t self, const char *method, const char *format, ...);
 
 /* Calls a method for its effect; 0 if it raised (and the exception is
  * forgotten). */
-static int done(uint64_t result) {
-  if (result)
-    drop(result);
-  else
-    ((void (*)(void))K.err_clear)();
-  return result != 0;
+static int done(uint64_t result)
+{
+	if (result)
+		drop(result);
+	else
+		((void (*)(void))K.err_clear)();
+	return result != 0;
 }
 
-static uint64_t attribute(uint64_t object, const char *name) {
-  uint64_t value =
-      ((uint64_t(*)(uint64_t, const char *))K.getattr_string)(object, name);
+static uint64_t attribute(uint64_t object, const char *name)
+{
+	uint64_t value = ((uint64_t(*)(uint64_t, const char *))K.getattr_string)(object, name);
 
-  if (!value)
-    ((void (*)(void))K.err_clear)();
-  return value;
+	if (!value)
+		((void (*)(void))K.err_clear)();
+	return value;
 }
 
-static inline uint64_t monitoring(void) {
-  /* sys.monitoring itself, and no import: `import` may be somebody's Python
+static inline uint64_t monitoring(void)
+{
+	/* sys.monitoring itself, and no import: `import` may be somebody's Python
    * code */
-  return ((uint64_t(*)(const char *))K.sys_get_object)(
-      "monitoring"); /* borrowed */
+	return ((uint64_t(*)(const char *))K.sys_get_object)("monitoring"); /* borrowed */
 }
 
 /* The value of sys.monitoring.events.NAME: they were renumbered in 3.14. */
-static int event_bit(uint64_t mon, const char *name) {
-  uint64_t events = attribute(mon, "events");
-  uint64_t value = events ? attribute(events, name) : 0;
-  int bit = value ? (int)((long (*)(uint64_t))K.long_as_long)(value) : 0;
+static int event_bit(uint64_t mon, const char *name)
+{
+	uint64_t events = attribute(mon, "events");
+	uint64_t value = events ? attribute(events, name) : 0;
+	int bit = value ? (int)((long (*)(uint64_t))K.long_as_long)(value) : 0;
 
-  drop(value);
-  drop(events);
-  return bit;
+	drop(value);
+	drop(events);
+	return bit;
 }
 
 /* Returns the event's bit, 0 on failure. */
-static int watch(uint64_t mon, int tool, enum monitored which,
-                 const char *event, void *callback) {
-  struct viz_rec_method *def = &KEEP_PAGE.defs[which];
-  int bit = event_bit(mon, event), ok;
-  uint64_t function;
+static int watch(uint64_t mon, int tool, enum monitored which, const char *event, void *callback)
+{
+	struct viz_rec_method *def = &KEEP_PAGE.defs[which];
+	int bit = event_bit(mon, event), ok;
+	uint64_t function;
 
-  def->name = (uint64_t) "vizbpf";
-  def->meth = (uint64_t)callback;
-  def->flags = 0x80; /* METH_FASTCALL */
-  function =
-      ((uint64_t(*)(void *, uint64_t, uint64_t))K.cfunction_new)(def, 0, 0);
-  if (!bit || !function) {
-    ((void (*)(void))K.err_clear)();
-    return 0;
-  }
-  ok = done(((call_fn)K.call_method)(mon, "register_callback", "iiO", tool, bit,
-                                     function));
-  drop(function);
-  return ok ? bit : 0;
+	def->name = (uint64_t) "vizbpf";
+	def->meth = (uint64_t)callback;
+	def->flags = 0x80; /* METH_FASTCALL */
+	function = ((uint64_t(*)(void *, uint64_t, uint64_t))K.cfunction_new)(def, 0, 0);
+	if (!bit || !function) {
+		((void (*)(void))K.err_clear)();
+		return 0;
+	}
+	ok = done(((call_fn)K.call_method)(mon, "register_callback", "iiO", tool, bit, function));
+	drop(function);
+	return ok ? bit : 0;
 }
 
-static void unregister(uint64_t mon) {
-  call_fn call = (call_fn)K.call_method;
-  int tool = (int)KEEP_PAGE.registered - 1;
+static void unregister(uint64_t mon)
+{
+	call_fn call = (call_fn)K.call_method;
+	int tool = (int)KEEP_PAGE.registered - 1;
 
-  if (!mon || tool < 0)
-    return;
-  done(call(mon, "set_events", "ii", tool, 0));
-  for (int i = 0; i < MONITORED; i++)
-    if (KEEP_PAGE.bits[i])
-      done(call(mon, "register_callback", "iiO", tool, (int)KEEP_PAGE.bits[i],
-                K.none));
-  done(call(mon, "free_tool_id", "i", tool));
-  KEEP_PAGE.registered = 0;
-  drop(KEEP_PAGE.disable);
-  KEEP_PAGE.disable = 0;
+	if (!mon || tool < 0)
+		return;
+	done(call(mon, "set_events", "ii", tool, 0));
+	for (int i = 0; i < MONITORED; i++)
+		if (KEEP_PAGE.bits[i])
+			done(call(mon, "register_callback", "iiO", tool, (int)KEEP_PAGE.bits[i],
+				  K.none));
+	done(call(mon, "free_tool_id", "i", tool));
+	KEEP_PAGE.registered = 0;
+	drop(KEEP_PAGE.disable);
+	KEEP_PAGE.disable = 0;
 }
 
 /* The ids that sys names for a debugger, coverage and a profiler are left to
  * those. */
-static int take_tool(uint64_t mon) {
-  uint32_t ids = 0x435; /* 4, 3, 5: a digit each, as a table would be */
+static int take_tool(uint64_t mon)
+{
+	uint32_t ids = 0x435; /* 4, 3, 5: a digit each, as a table would be */
 
-  for (int i = 0; i < 3; i++) {
-    int tool = ids >> 4 * (2 - i) & 15;
+	for (int i = 0; i < 3; i++) {
+		int tool = ids >> 4 * (2 - i) & 15;
 
-    if (done(
-            ((call_fn)K.call_method)(mon, "use_tool_id", "is", tool, "vizbpf")))
-      return tool;
-  }
-  return -1;
+		if (done(((call_fn)K.call_method)(mon, "use_tool_id", "is", tool, "vizbpf")))
+			return tool;
+	}
+	return -1;
 }
 
-static enum viz_rec_step register_callbacks(void) {
-  call_fn call = (call_fn)K.call_method;
-  uint64_t mon = monitoring();
-  int tool, all = 0, ok = 1;
+static enum viz_rec_step register_callbacks(void)
+{
+	call_fn call = (call_fn)K.call_method;
+	uint64_t mon = monitoring();
+	int tool, all = 0, ok = 1;
 
-  if (!mon)
-    return VIZ_STEP_NO_MONITORING;
-  unregister(mon); /* of an earlier attach whose stop() never got its run */
-  tool = take_tool(mon);
-  if (tool < 0)
-    return VIZ_STEP_NO_TOOL;
-  KEEP_PAGE.registered = 1 + tool;
-  KEEP_PAGE.disable = attribute(mon, "DISABLE");
-  RING_AREA.tool = tool;
-#define WATCH(which, name, fn)                                                 \
-  ok &= !!(KEEP_PAGE.bits[which] = watch(mon, tool, which, name, fn));         \
-  all |= KEEP_PAGE.bits[which]
-  WATCH(START, "PY_START", on_start);
-  WATCH(RESUME, "PY_RESUME", on_resume);
-  WATCH(THROW, "PY_THROW", on_throw);
-  WATCH(RETURN, "PY_RETURN", on_return);
-  WATCH(YIELD, "PY_YIELD", on_yield);
-  WATCH(UNWIND, "PY_UNWIND", on_unwind);
+	if (!mon)
+		return VIZ_STEP_NO_MONITORING;
+	unregister(mon); /* of an earlier attach whose stop() never got its run */
+	tool = take_tool(mon);
+	if (tool < 0)
+		return VIZ_STEP_NO_TOOL;
+	KEEP_PAGE.registered = 1 + tool;
+	KEEP_PAGE.disable = attribute(mon, "DISABLE");
+	RING_AREA.tool = tool;
+#define WATCH(which, name, fn)                                                                     \
+	ok &= !!(KEEP_PAGE.bits[which] = watch(mon, tool, which, name, fn));                       \
+	all |= KEEP_PAGE.bits[which]
+	WATCH(START, "PY_START", on_start);
+	WATCH(RESUME, "PY_RESUME", on_resume);
+	WATCH(THROW, "PY_THROW", on_throw);
+	WATCH(RETURN, "PY_RETURN", on_return);
+	WATCH(YIELD, "PY_YIELD", on_yield);
+	WATCH(UNWIND, "PY_UNWIND", on_unwind);
 #undef WATCH
-  if (!ok || !KEEP_PAGE.disable) {
-    unregister(mon);
-    return VIZ_STEP_CALLBACK;
-  }
-  if (K.restart)
-    done(call(mon, "restart_events", 0));
-  if (!done(call(mon, "set_events", "ii", tool, all))) {
-    unregister(mon);
-    return VIZ_STEP_EVENTS;
-  }
-  return VIZ_STEP_NONE;
+	if (!ok || !KEEP_PAGE.disable) {
+		unregister(mon);
+		return VIZ_STEP_CALLBACK;
+	}
+	if (K.restart)
+		done(call(mon, "restart_events", 0));
+	if (!done(call(mon, "set_events", "ii", tool, all))) {
+		unregister(mon);
+		return VIZ_STEP_EVENTS;
+	}
+	return VIZ_STEP_NONE;
 }
 
 /* An exception may be set: the interpreter may be about to throw it into a
  * generator. */
-static void error_away(uint64_t error[3]) {
-  ((void (*)(uint64_t *, uint64_t *, uint64_t *))K.err_fetch)(
-      &error[0], &error[1], &error[2]);
+static void error_away(uint64_t error[3])
+{
+	((void (*)(uint64_t *, uint64_t *, uint64_t *))K.err_fetch)(&error[0], &error[1],
+								    &error[2]);
 }
 
-static void error_back(uint64_t error[3]) {
-  ((void (*)(uint64_t, uint64_t, uint64_t))K.err_restore)(error[0], error[1],
-                                                          error[2]);
+static void error_back(uint64_t error[3])
+{
+	((void (*)(uint64_t, uint64_t, uint64_t))K.err_restore)(error[0], error[1], error[2]);
 }
 
-static uint64_t slot_while_recording(void) { return K.slot_original; }
-
-static enum viz_rec_step go_live(void) {
-  enum viz_rec_step step;
-  uint64_t error[3];
-
-  error_away(error);
-  step = register_callbacks();
-  error_back(error);
-  return step;
+static uint64_t slot_while_recording(void)
+{
+	return K.slot_original;
 }
 
-static void *first_call(void *a, void *b, void *c) {
-  return ((eval_fn)K.eval)(a, b, c);
+static enum viz_rec_step go_live(void)
+{
+	enum viz_rec_step step;
+	uint64_t error[3];
+
+	error_away(error);
+	step = register_callbacks();
+	error_back(error);
+	return step;
 }
 
-static void withdraw(void) {
-  uint64_t error[3];
+static void *first_call(void *a, void *b, void *c)
+{
+	return ((eval_fn)K.eval)(a, b, c);
+}
 
-  error_away(error);
-  unregister(monitoring());
-  error_back(error);
+static void withdraw(void)
+{
+	uint64_t error[3];
+
+	error_away(error);
+	unregister(monitoring());
+	error_back(error);
 }

@@ -38,23 +38,16 @@
 enum { ENTER_RESUME = 1, ENTER_THROW = 2, LEAVE_RAISED = 1, LEAVE_FRAME = 2 };
 enum { NAME_MAX = 256, PATH_MAX = 512 };
 
+enum { PROT_NONE = 0, PROT_READ_WRITE = 3, MAP_SHARED_FIXED = 0x11, MAP_SHARED_NEW = 0x100001 };
 enum {
-  PROT_NONE = 0,
-  PROT_READ_WRITE = 3,
-  MAP_SHARED_FIXED = 0x11,
-  MAP_SHARED_NEW = 0x100001
-};
-enum {
-  MAP_PRIVATE_ANON_NEW = 0x100022,
-  MAP_NOTHING_FIXED = 0x4032,
-  WIPEONFORK = 18,
-  EFAULT_ = 14,
-  EINVAL_ = 22
+	MAP_PRIVATE_ANON_NEW = 0x100022,
+	MAP_NOTHING_FIXED = 0x4032,
+	WIPEONFORK = 18,
+	EFAULT_ = 14,
+	EINVAL_ = 22
 };
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
-enum {
-  CO_GENERATORS = 0x2a0
-}; /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR */
+enum { CO_GENERATORS = 0x2a0 }; /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR */
 
 /* Instead of an id: there was no room; there is no ring any more. Both look
  * rejected. */
@@ -69,25 +62,29 @@ extern struct viz_rec_ring RING_AREA HIDDEN;
 
 typedef void *(*eval_fn)(void *, void *, void *);
 
-static inline uint64_t word(uint64_t base, uint32_t offset) {
-  return *(const uint64_t *)(base + offset);
+static inline uint64_t word(uint64_t base, uint32_t offset)
+{
+	return *(const uint64_t *)(base + offset);
 }
 
-static inline uint32_t half(uint64_t base, uint32_t offset) {
-  return *(const uint32_t *)(base + offset);
+static inline uint32_t half(uint64_t base, uint32_t offset)
+{
+	return *(const uint32_t *)(base + offset);
 }
 
-static NOINLINE uint64_t vdso_clock(void) {
-  struct {
-    int64_t sec, nsec;
-  } ts = {0, 0};
+static NOINLINE uint64_t vdso_clock(void)
+{
+	struct {
+		int64_t sec, nsec;
+	} ts = {0, 0};
 
-  ((int (*)(int, void *))K.clock)(1, &ts); /* CLOCK_MONOTONIC */
-  return ts.sec * 1000000000ull + ts.nsec;
+	((int (*)(int, void *))K.clock)(1, &ts); /* CLOCK_MONOTONIC */
+	return ts.sec * 1000000000ull + ts.nsec;
 }
 
-static INLINE uint64_t now(void) {
-  return unlikely(K.clock) ? vdso_clock() : arch_counter();
+static INLINE uint64_t now(void)
+{
+	return unlikely(K.clock) ? vdso_clock() : arch_counter();
 }
 
 /* Of the variant: where the slot points to while recording, 0: nowhere; the end
@@ -97,138 +94,147 @@ void *stop(void *a, void *b, void *c);
 
 /* ---- writing ---- */
 
-static INLINE int room(struct viz_rec_live *live, uint64_t nr) {
-  if (likely(live->limit - live->head >= nr))
-    return 1;
-  live->limit = __atomic_load_n(&RING_AREA.tail, __ATOMIC_ACQUIRE) + K.mask + 1;
-  return live->limit - live->head >= nr;
+static INLINE int room(struct viz_rec_live *live, uint64_t nr)
+{
+	if (likely(live->limit - live->head >= nr))
+		return 1;
+	live->limit = __atomic_load_n(&RING_AREA.tail, __ATOMIC_ACQUIRE) + K.mask + 1;
+	return live->limit - live->head >= nr;
 }
 
-static INLINE void publish(struct viz_rec_live *live) {
-  __atomic_store_n(&RING_AREA.head, live->head, __ATOMIC_RELEASE);
+static INLINE void publish(struct viz_rec_live *live)
+{
+	__atomic_store_n(&RING_AREA.head, live->head, __ATOMIC_RELEASE);
 }
 
-static INLINE void put(struct viz_rec_live *live, uint64_t when,
-                       unsigned int kind, uint64_t what) {
-  struct viz_rec_event *event = &RING_AREA.events[live->head & K.mask];
+static INLINE void put(struct viz_rec_live *live, uint64_t when, unsigned int kind, uint64_t what)
+{
+	struct viz_rec_event *event = &RING_AREA.events[live->head & K.mask];
 
-  event->when = when << 8 | kind;
-  event->what = what;
-  live->head++;
+	event->when = when << 8 | kind;
+	event->what = what;
+	live->head++;
+}
+
+/* For what is rare: one record, published at once; 0 if the ring is full. */
+static NOINLINE int say(struct viz_rec_live *live, unsigned int kind, uint64_t what)
+{
+	if (!room(live, 1))
+		return 0;
+	put(live, now(), kind, what);
+	publish(live);
+	return 1;
 }
 
 /* Puts one edge; 0 if the ring is full. */
-static INLINE int put_enter(struct viz_rec_live *live, unsigned int kind,
-                            uint64_t what) {
-  if (unlikely(!room(live, 1)))
-    return 0;
-  put(live, now(), kind, what);
-  if (unlikely(RING_AREA.min_ticks))
-    RING_AREA.tentative = live->head; /* may be taken back: not yet published */
-  else
-    publish(live);
-  return 1;
+static INLINE int put_enter(struct viz_rec_live *live, unsigned int kind, uint64_t what)
+{
+	if (unlikely(!room(live, 1)))
+		return 0;
+	put(live, now(), kind, what);
+	if (unlikely(RING_AREA.min_ticks))
+		RING_AREA.tentative = live->head; /* may be taken back: not yet published */
+	else
+		publish(live);
+	return 1;
 }
 
-static NOINLINE int put_leave_unless_short(struct viz_rec_live *live,
-                                           unsigned int kind, uint64_t what) {
-  struct viz_rec_ring *ring = &RING_AREA;
-  struct viz_rec_event *last = &ring->events[(live->head - 1) & K.mask];
-  uint64_t when = now();
+static NOINLINE int put_leave_unless_short(struct viz_rec_live *live, unsigned int kind,
+					   uint64_t what)
+{
+	struct viz_rec_ring *ring = &RING_AREA;
+	struct viz_rec_event *last = &ring->events[(live->head - 1) & K.mask];
+	uint64_t when = now();
 
-  if (live->head > ring->head && (last->when & 15) == VIZ_RECORD_ENTER &&
-      last->what == what &&
-      (when & (~0ull >> 8)) - (last->when >> 8) < ring->min_ticks) {
-    ring->tentative = --live->head;
-    return 1;
-  }
-  if (!room(live, 1))
-    return 0;
-  put(live, when, kind, what);
-  ring->tentative = live->head;
-  publish(live);
-  return 1;
+	if (live->head > ring->head && (last->when & 15) == VIZ_RECORD_ENTER &&
+	    last->what == what && (when & (~0ull >> 8)) - (last->when >> 8) < ring->min_ticks) {
+		ring->tentative = --live->head;
+		return 1;
+	}
+	if (!room(live, 1))
+		return 0;
+	put(live, when, kind, what);
+	ring->tentative = live->head;
+	publish(live);
+	return 1;
 }
 
-static INLINE int put_leave(struct viz_rec_live *live, unsigned int kind,
-                            uint64_t what) {
-  if (unlikely(RING_AREA.min_ticks))
-    return put_leave_unless_short(live, kind, what);
-  if (unlikely(!room(live, 1)))
-    return 0;
-  put(live, now(), kind, what);
-  publish(live);
-  return 1;
+static INLINE int put_leave(struct viz_rec_live *live, unsigned int kind, uint64_t what)
+{
+	if (unlikely(RING_AREA.min_ticks))
+		return put_leave_unless_short(live, kind, what);
+	if (unlikely(!room(live, 1)))
+		return 0;
+	put(live, now(), kind, what);
+	publish(live);
+	return 1;
 }
 
 /* vizbpf and its guardian are both gone: take it all back at the next call. */
-static void give_up(struct viz_rec_live *live) {
-  volatile uint64_t *slot = (volatile uint64_t *)K.slot;
+static void give_up(struct viz_rec_live *live)
+{
+	volatile uint64_t *slot = (volatile uint64_t *)K.slot;
 
-  KEEP_PAGE.mode = VIZ_REC_OFF;
-  live->ring = 0;
-  if (*slot == K.slot_original || *slot == slot_while_recording())
-    *slot = (uint64_t)stop;
+	KEEP_PAGE.mode = VIZ_REC_OFF;
+	live->ring = 0;
+	if (*slot == K.slot_original || *slot == slot_while_recording())
+		*slot = (uint64_t)stop;
 }
 
-static NOINLINE void lost(struct viz_rec_live *live, int leave) {
-  struct viz_rec_thread *thread = (struct viz_rec_thread *)live->thread;
+static NOINLINE void lost(struct viz_rec_live *live, int leave)
+{
+	struct viz_rec_thread *thread = (struct viz_rec_thread *)live->thread;
 
-  if (leave)
-    thread->lost_leave++;
-  else
-    thread->lost_enter++;
-  live->key =
-      0; /* so that the next record that fits is preceded by the losses */
-  if (((now() - RING_AREA.beat) & ~0ull >> 8) > K.patience)
-    give_up(live);
+	if (leave)
+		thread->lost_leave++;
+	else
+		thread->lost_enter++;
+	live->key = 0; /* so that the next record that fits is preceded by the losses */
+	if (((now() - RING_AREA.beat) & ~0ull >> 8) > K.patience)
+		give_up(live);
 }
 
 /* ---- threads ---- */
 
-static struct viz_rec_thread *thread_place(struct viz_rec_ring *ring,
-                                           uint32_t tid) {
-  for (uint32_t i = 0; i < 16; i++) {
-    struct viz_rec_thread *t =
-        &ring->threads[1 + (tid + i) % (VIZ_REC_THREADS - 1)];
+static struct viz_rec_thread *thread_place(struct viz_rec_ring *ring, uint32_t tid)
+{
+	for (uint32_t i = 0; i < 16; i++) {
+		struct viz_rec_thread *t = &ring->threads[1 + (tid + i) % (VIZ_REC_THREADS - 1)];
 
-    if (t->tid == tid)
-      return t;
-    if (!t->tid) {
-      t->tid = tid;
-      return t;
-    }
-  }
-  return &ring->threads[0];
+		if (t->tid == tid)
+			return t;
+		if (!t->tid) {
+			t->tid = tid;
+			return t;
+		}
+	}
+	return &ring->threads[0];
 }
 
 /* Another thread than the one that wrote last. Returns 0 if the ring has no
  * room to say so. */
-static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key) {
-  struct viz_rec_ring *ring = &RING_AREA;
-  uint32_t tid = K.tstate_native != VIZ_REC_ABSENT
-                     ? (uint32_t)key
-                     : (uint32_t)arch_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-  struct viz_rec_thread *t = thread_place(ring, tid);
-  uint64_t when = now();
+static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key)
+{
+	struct viz_rec_ring *ring = &RING_AREA;
+	uint32_t tid = K.tstate_native != VIZ_REC_ABSENT
+			       ? (uint32_t)key
+			       : (uint32_t)arch_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	struct viz_rec_thread *t = thread_place(ring, tid);
+	uint32_t enters = t->lost_enter - t->told_enter, leaves = t->lost_leave - t->told_leave;
 
-  live->thread = (uint64_t)t;
-  live->floor = t->floor;
-  live->top = t->top;
-  if (!room(live, 2))
-    return 0;
-  put(live, when, VIZ_RECORD_THREAD, (uint64_t)(t - ring->threads) << 32 | tid);
-  if (t->lost_enter != t->told_enter || t->lost_leave != t->told_leave) {
-    put(live, when, VIZ_RECORD_LOST,
-        (uint64_t)(t->lost_leave - t->told_leave) << 32 |
-            (uint32_t)(t->lost_enter - t->told_enter));
-    t->told_enter = t->lost_enter;
-    t->told_leave = t->lost_leave;
-  }
-  publish(live);
-  live->innermost = 0;
-  live->key = key;
-  return 1;
+	live->thread = (uint64_t)t;
+	live->floor = t->floor;
+	live->top = t->top;
+	if (!room(live, 2))
+		return 0;
+	say(live, VIZ_RECORD_THREAD, (uint64_t)(t - ring->threads) << 32 | tid);
+	if (enters | leaves)
+		say(live, VIZ_RECORD_LOST, (uint64_t)leaves << 32 | enters);
+	t->told_enter = t->lost_enter;
+	t->told_leave = t->lost_leave;
+	live->innermost = 0;
+	live->key = key;
+	return 1;
 }
 
 /* ---- code objects ---- */
@@ -236,167 +242,170 @@ static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key) {
 /* Where the text of a str object is. An object that is not compact has none for
  * us: names made by the compiler or by unmarshalling always are. */
 struct text {
-  const uint8_t *data;
-  uint64_t chars;
-  uint32_t size;
-  uint8_t kind, ascii;
+	const uint8_t *data;
+	uint64_t chars;
+	uint32_t size;
+	uint8_t kind, ascii;
 };
 
-static struct text text_of(uint64_t str, uint32_t max, int tail) {
-  struct text t = {0, 0, 0, 0, 0};
-  uint32_t state;
-  uint64_t fit;
+static struct text text_of(uint64_t str, uint32_t max, int tail)
+{
+	struct text t = {0, 0, 0, 0, 0};
+	uint32_t state;
+	uint64_t fit;
 
-  if (!str)
-    return t;
-  state = half(str, K.str_state);
-  t.kind = state >> 2 & 7;
-  if (!(state & 32) || (t.kind != 1 && t.kind != 2 && t.kind != 4)) {
-    t.kind = 0;
-    return t;
-  }
-  t.ascii = state >> 6 & 1;
-  t.chars = word(str, K.str_length);
-  t.data = (const uint8_t *)(str +
-                             (t.ascii ? K.str_ascii_data : K.str_compact_data));
-  fit = max / t.kind;
-  if (t.chars <= fit)
-    fit = t.chars;
-  else if (tail)
-    t.data += (t.chars - fit) * t.kind;
-  t.size = fit * t.kind;
-  return t;
+	if (!str)
+		return t;
+	state = half(str, K.str_state);
+	t.kind = state >> 2 & 7;
+	if (!(state & 32) || (t.kind != 1 && t.kind != 2 && t.kind != 4)) {
+		t.kind = 0;
+		return t;
+	}
+	t.ascii = state >> 6 & 1;
+	t.chars = word(str, K.str_length);
+	t.data = (const uint8_t *)(str + (t.ascii ? K.str_ascii_data : K.str_compact_data));
+	fit = max / t.kind;
+	if (t.chars <= fit)
+		fit = t.chars;
+	else if (tail)
+		t.data += (t.chars - fit) * t.kind;
+	t.size = fit * t.kind;
+	return t;
 }
 
-static void copy_in(struct viz_rec_ring *ring, uint64_t at, const void *from,
-                    uint32_t size) {
-  uint8_t *bytes = (uint8_t *)ring->events;
-  uint64_t mask = K.mask << 4 | 15;
+static void copy_in(struct viz_rec_ring *ring, uint64_t at, const void *from, uint32_t size)
+{
+	uint8_t *bytes = (uint8_t *)ring->events;
+	uint64_t mask = K.mask << 4 | 15;
 
-  /* volatile: gcc would call memcpy for this loop */
-  for (uint32_t i = 0; i < size; i++)
-    ((volatile uint8_t *)bytes)[(at + i) & mask] = ((const uint8_t *)from)[i];
+	/* volatile: gcc would call memcpy for this loop */
+	for (uint32_t i = 0; i < size; i++)
+		((volatile uint8_t *)bytes)[(at + i) & mask] = ((const uint8_t *)from)[i];
 }
 
-static int announce(struct viz_rec_live *live, uint64_t code, uint64_t id,
-                    uint64_t place) {
-  struct text name = text_of(word(code, K.code_name), NAME_MAX, 0);
-  struct text file = text_of(word(code, K.code_filename), PATH_MAX, 1);
-  struct viz_rec_code c = {
-      .address = code,
-      .line = half(code, K.code_firstlineno),
-      .code_flags = half(code, K.code_flags),
-      .name_chars = name.chars,
-      .file_chars = file.chars,
-      .name_size = name.size,
-      .file_size = file.size,
-      .name_kind = name.kind,
-      .file_kind = file.kind,
-      .name_ascii = name.ascii,
-      .file_ascii = file.ascii,
-  };
-  uint64_t slots = (sizeof(c) + name.size + file.size + 15) / 16;
-  uint64_t at;
+static int announce(struct viz_rec_live *live, uint64_t code, uint64_t id, uint64_t place)
+{
+	struct text name = text_of(word(code, K.code_name), NAME_MAX, 0);
+	struct text file = text_of(word(code, K.code_filename), PATH_MAX, 1);
+	struct viz_rec_code c = {
+		.address = code,
+		.line = half(code, K.code_firstlineno),
+		.code_flags = half(code, K.code_flags),
+		.name_chars = name.chars,
+		.file_chars = file.chars,
+		.name_size = name.size,
+		.file_size = file.size,
+		.name_kind = name.kind,
+		.file_kind = file.kind,
+		.name_ascii = name.ascii,
+		.file_ascii = file.ascii,
+	};
+	uint64_t slots = (sizeof(c) + name.size + file.size + 15) / 16;
+	uint64_t at;
 
-  if (!room(live, 1 + slots))
-    return 0;
-  put(live, slots, VIZ_RECORD_CODE, place << 32 | id);
-  at = live->head << 4;
-  copy_in(&RING_AREA, at, &c, sizeof(c));
-  copy_in(&RING_AREA, at + sizeof(c), name.data, name.size);
-  copy_in(&RING_AREA, at + sizeof(c) + name.size, file.data, file.size);
-  live->head += slots;
-  publish(live);
-  return 1;
+	if (!room(live, 1 + slots))
+		return 0;
+	put(live, slots, VIZ_RECORD_CODE, place << 32 | id);
+	at = live->head << 4;
+	copy_in(&RING_AREA, at, &c, sizeof(c));
+	copy_in(&RING_AREA, at + sizeof(c), name.data, name.size);
+	copy_in(&RING_AREA, at + sizeof(c) + name.size, file.data, file.size);
+	live->head += slots;
+	publish(live);
+	return 1;
 }
 
-static inline void drop(uint64_t object) {
-  if (object)
-    ((void (*)(uint64_t))K.dec_ref)(object);
+static inline void drop(uint64_t object)
+{
+	if (object)
+		((void (*)(uint64_t))K.dec_ref)(object);
 }
 
 /* Gives up the reference to code objects that nobody else holds, a few places
  * at a time. */
-static void sweep(struct viz_rec_live *live) {
-  struct viz_rec_ring *ring = &RING_AREA;
+static void sweep(struct viz_rec_live *live)
+{
+	struct viz_rec_ring *ring = &RING_AREA;
 
-  for (int i = 0; i < 8; i++) {
-    struct viz_rec_codeslot *e = &ring->codes[live->hand++ % VIZ_REC_CODES];
-    uint64_t code = e->code;
+	for (int i = 0; i < 8; i++) {
+		struct viz_rec_codeslot *e = &ring->codes[live->hand++ % VIZ_REC_CODES];
+		uint64_t code = e->code;
 
-    /* the count is in the low half in every version; negative: immortal */
-    if (code <= 1 || half(code, 0) != 1)
-      continue;
-    e->code = 1;
-    live->refs--;
-    drop(code);
-  }
+		/* the count is in the low half in every version; negative: immortal */
+		if (code <= 1 || half(code, 0) != 1)
+			continue;
+		e->code = 1;
+		live->refs--;
+		drop(code);
+	}
 }
 
-static inline uint64_t home(uint64_t code) {
-  return (code * 0x9e3779b97f4a7c15ull) >> 48; /* VIZ_REC_CODES places */
+static inline uint64_t home(uint64_t code)
+{
+	return (code * 0x9e3779b97f4a7c15ull) >> 48; /* VIZ_REC_CODES places */
 }
 
 /* The id word of @code, announced if it is new and @add; LOST where that is not
  * possible. */
-static NOINLINE uint64_t look_up(struct viz_rec_live *live, uint64_t code,
-                                 int add) {
-  struct viz_rec_ring *ring = &RING_AREA;
-  struct viz_rec_codeslot *e, *place = 0;
-  uint64_t id;
+static NOINLINE uint64_t look_up(struct viz_rec_live *live, uint64_t code, int add)
+{
+	struct viz_rec_ring *ring = &RING_AREA;
+	struct viz_rec_codeslot *e, *place = 0;
+	uint64_t id;
 
-  for (uint64_t i = home(code), n = 0; n < 64; i++, n++) {
-    e = &ring->codes[i % VIZ_REC_CODES];
-    if (e->code == code)
-      return e->id;
-    if (!place && e->code <= 1)
-      place = e;
-    if (!e->code)
-      break;
-  }
-  if (!add)
-    return LOST;
-  if (!place || word(code, 8) != K.code_type) {
-    ring->lost_codes++;
-    return LOST;
-  }
-  id = live->next_id;
-  if (!announce(live, code, id, place - ring->codes))
-    return LOST;
-  live->next_id++;
-  live->refs++;
-  ((void (*)(uint64_t))K.inc_ref)(code);
-  if (K.creation && half(code, K.code_flags) & CO_GENERATORS)
-    id |= VIZ_REC_GENERATOR;
-  place->id = id;
-  place->code = code;
-  return id;
+	for (uint64_t i = home(code), n = 0; n < 64; i++, n++) {
+		e = &ring->codes[i % VIZ_REC_CODES];
+		if (e->code == code)
+			return e->id;
+		if (!place && e->code <= 1)
+			place = e;
+		if (!e->code)
+			break;
+	}
+	if (!add)
+		return LOST;
+	if (!place || word(code, 8) != K.code_type) {
+		ring->lost_codes++;
+		return LOST;
+	}
+	id = live->next_id;
+	if (!announce(live, code, id, place - ring->codes))
+		return LOST;
+	live->next_id++;
+	live->refs++;
+	((void (*)(uint64_t))K.inc_ref)(code);
+	if (K.creation && half(code, K.code_flags) & CO_GENERATORS)
+		id |= VIZ_REC_GENERATOR;
+	place->id = id;
+	place->code = code;
+	return id;
 }
 
-static NOINLINE uint64_t admit_slowly(struct viz_rec_live *live, uint64_t key,
-                                      uint64_t code) {
-  uint64_t id;
+static NOINLINE uint64_t admit_slowly(struct viz_rec_live *live, uint64_t key, uint64_t code)
+{
+	uint64_t id;
 
-  if (live->key != key && !switch_thread(live, key))
-    return LOST;
-  id = look_up(live, code, 1);
-  /* The end of a code object can run code of the program's (a weak reference's
+	if (live->key != key && !switch_thread(live, key))
+		return LOST;
+	id = look_up(live, code, 1);
+	/* The end of a code object can run code of the program's (a weak reference's
    * callback), and another thread with it: the ring may be that one's now, or
    * have gone. */
-  sweep(live);
-  if (!live->ring)
-    return GONE;
-  return live->key == key || switch_thread(live, key) ? id : LOST;
+	sweep(live);
+	if (!live->ring)
+		return GONE;
+	return live->key == key || switch_thread(live, key) ? id : LOST;
 }
 
 /* Makes sure that the reader knows the thread and the code object. */
-static INLINE uint64_t admit(struct viz_rec_live *live, uint64_t key,
-                             uint64_t code) {
-  struct viz_rec_codeslot *e = &RING_AREA.codes[home(code)];
+static INLINE uint64_t admit(struct viz_rec_live *live, uint64_t key, uint64_t code)
+{
+	struct viz_rec_codeslot *e = &RING_AREA.codes[home(code)];
 
-  if (likely(live->key == key && e->code == code))
-    return e->id;
-  return admit_slowly(live, key, code);
+	if (likely(live->key == key && e->code == code))
+		return e->id;
+	return admit_slowly(live, key, code);
 }
 
 #endif

@@ -8,19 +8,20 @@
 
 /* Asks the kernel whether the byte at @addr can be read: it copies the set in
  * before it looks at the operation, which does not exist. */
-static int readable(uint64_t addr) {
-  return arch_syscall(SYS_rt_sigprocmask, -1, addr & ~7ull, 0, 8, 0, 0) ==
-         -EINVAL_;
+static int readable(uint64_t addr)
+{
+	return arch_syscall(SYS_rt_sigprocmask, -1, addr & ~7ull, 0, 8, 0, 0) == -EINVAL_;
 }
 
 /* Bytes of stack below @sp, as far as @most. Every page is asked: a guard page
  * is one. */
-static uint64_t stack_below(uint64_t sp, uint64_t most) {
-  uint64_t size = 0;
+static uint64_t stack_below(uint64_t sp, uint64_t most)
+{
+	uint64_t size = 0;
 
-  while (size < most && readable(sp - size - 4096))
-    size += 4096;
-  return size;
+	while (size < most && readable(sp - size - 4096))
+		size += 4096;
+	return size;
 }
 
 enum { STACK_LOOK = 512 << 10, STACK_SAME = 64 << 10 };
@@ -32,159 +33,163 @@ enum { STACK_LOOK = 512 << 10, STACK_SAME = 64 << 10 };
  * left when first seen, 256 KiB if it has plenty, is never used. 0: no room,
  * let go.
  */
-static NOINLINE int stack_suffices(struct viz_rec_live *live, uint64_t sp) {
-  struct viz_rec_thread *t = (struct viz_rec_thread *)live->thread;
-  uint64_t left;
+static NOINLINE int stack_suffices(struct viz_rec_live *live, uint64_t sp)
+{
+	struct viz_rec_thread *t = (struct viz_rec_thread *)live->thread;
+	uint64_t left;
 
-  if (live->top && sp >= live->top && sp - live->top < STACK_SAME &&
-      stack_below(sp, sp - live->top + 4096) > sp - live->top) {
-    live->top = t->top = sp + 1;
-    return 1;
-  }
-  left = stack_below(sp, STACK_LOOK);
-  if (!live->top || sp >= live->top || live->top - sp > (1ull << 30)) {
-    t->margin = left / 2;
-    t->top = live->top = sp + 1;
-  }
-  if (left < t->margin + 4096)
-    return 0;
-  t->floor = live->floor = sp - (left - t->margin);
-  return 1;
+	if (live->top && sp >= live->top && sp - live->top < STACK_SAME &&
+	    stack_below(sp, sp - live->top + 4096) > sp - live->top) {
+		live->top = t->top = sp + 1;
+		return 1;
+	}
+	left = stack_below(sp, STACK_LOOK);
+	if (!live->top || sp >= live->top || live->top - sp > (1ull << 30)) {
+		t->margin = left / 2;
+		t->top = live->top = sp + 1;
+	}
+	if (left < t->margin + 4096)
+		return 0;
+	t->floor = live->floor = sp - (left - t->margin);
+	return 1;
 }
 
 void *wrap(void *a, void *b, void *c);
 
 /* Steps back: calls go on as without a recorder until this thread's stack has
  * unwound. */
-static NOINLINE void pause(struct viz_rec_live *live, uint64_t key) {
-  volatile uint64_t *slot = (volatile uint64_t *)K.slot;
-  uint64_t above = (live->top - live->floor) / 4;
+static NOINLINE void pause(struct viz_rec_live *live, uint64_t key)
+{
+	volatile uint64_t *slot = (volatile uint64_t *)K.slot;
+	uint64_t above = (live->top - live->floor) / 4;
 
-  if (*slot != (uint64_t)wrap)
-    return;
-  *slot = K.slot_original;
-  live->paused = key;
-  live->paused_above = live->floor + (above < STACK_SAME ? above : STACK_SAME);
-  if (room(live, 1)) {
-    put(live, now(), VIZ_RECORD_PAUSE, 0);
-    publish(live);
-  }
+	if (*slot != (uint64_t)wrap)
+		return;
+	*slot = K.slot_original;
+	live->paused = key;
+	live->paused_above = live->floor + (above < STACK_SAME ? above : STACK_SAME);
+	say(live, VIZ_RECORD_PAUSE, 0);
 }
 
-static NOINLINE void resume(struct viz_rec_live *live) {
-  volatile uint64_t *slot = (volatile uint64_t *)K.slot;
+static NOINLINE void resume(struct viz_rec_live *live)
+{
+	volatile uint64_t *slot = (volatile uint64_t *)K.slot;
 
-  live->paused = 0;
-  if (*slot == K.slot_original && KEEP_PAGE.mode == VIZ_REC_ON)
-    *slot = (uint64_t)wrap;
-  if (room(live, 1)) {
-    put(live, now(), VIZ_RECORD_RESUME, 0);
-    publish(live);
-  }
+	live->paused = 0;
+	if (*slot == K.slot_original && KEEP_PAGE.mode == VIZ_REC_ON)
+		*slot = (uint64_t)wrap;
+	say(live, VIZ_RECORD_RESUME, 0);
 }
 
-static inline uint64_t thread_key(uint64_t tstate) {
-  return K.tstate_native != VIZ_REC_ABSENT ? word(tstate, K.tstate_native)
-                                           : arch_thread_pointer();
+static inline uint64_t thread_key(uint64_t tstate)
+{
+	return K.tstate_native != VIZ_REC_ABSENT ? word(tstate, K.tstate_native)
+						 : arch_thread_pointer();
 }
 
 struct entered {
-  uint64_t key, code, generation, what, tstate, caller;
+	uint64_t key, code, generation, what, tstate, caller;
 };
 
 /* Records the beginning of a call; 0: pass it on and forget it. */
-static INLINE int enter(struct viz_rec_live *live, struct entered *in,
-                        uint64_t frame, int thrown, uint64_t sp) {
-  int owner =
-      K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
-  unsigned int flags =
-      (owner == 1 ? ENTER_RESUME : 0) | (thrown ? ENTER_THROW : 0);
-  uint64_t id;
+static INLINE int enter(struct viz_rec_live *live, struct entered *in, uint64_t frame, int thrown,
+			uint64_t sp)
+{
+	int owner = K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
+	unsigned int flags = (owner == 1 ? ENTER_RESUME : 0) | (thrown ? ENTER_THROW : 0);
+	uint64_t id;
 
-  in->code = code_of(frame);
-  id = admit(live, in->key, in->code);
-  if (unlikely(id >> 32)) {
-    if (id == LOST)
-      lost(live, 0);
-    if (id & VIZ_REC_REJECT || owner == 0)
-      return 0;
-  }
-  if (unlikely(sp - live->floor >= live->top - live->floor) &&
-      !stack_suffices(live, sp)) {
-    pause(live, in->key);
-    return 0;
-  }
-  in->generation = live->generation;
-  in->what = frame << 32 | (uint32_t)id;
-  if (unlikely(RING_AREA.chains)) {
-    /* 3.11 links the frame after it has called us */
-    in->caller = K.frame_owner != VIZ_REC_ABSENT
-                     ? current_frame(in->tstate)
-                     : word(frame, K.frame_previous);
-    chain(live, frame, in->caller, 0);
-  }
-  if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
-    return 1;
-  lost(live, 0);
-  return 0;
+	in->code = code_of(frame);
+	id = admit(live, in->key, in->code);
+	if (unlikely(id >> 32)) {
+		if (id == LOST)
+			lost(live, 0);
+		if (id & VIZ_REC_REJECT || owner == 0)
+			return 0;
+	}
+	if (unlikely(sp - live->floor >= live->top - live->floor) && !stack_suffices(live, sp)) {
+		pause(live, in->key);
+		return 0;
+	}
+	in->generation = live->generation;
+	in->what = frame << 32 | (uint32_t)id;
+	if (unlikely(RING_AREA.chains)) {
+		/* 3.11 links the frame after it has called us */
+		in->caller = K.frame_owner != VIZ_REC_ABSENT ? current_frame(in->tstate)
+							     : word(frame, K.frame_previous);
+		chain(live, frame, in->caller, 0);
+	}
+	if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
+		return 1;
+	lost(live, 0);
+	return 0;
 }
 
-static INLINE void leave(struct viz_rec_live *live, struct entered *in,
-                         void *result, uint64_t sp) {
-  unsigned int flags = LEAVE_FRAME | (result ? 0 : LEAVE_RAISED);
-  uint64_t id;
+static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *result, uint64_t sp)
+{
+	unsigned int flags = LEAVE_FRAME | (result ? 0 : LEAVE_RAISED);
+	uint64_t id;
 
-  /* A call that began before a fork or an earlier attach: the frame and the
+	/* A call that began before a fork or an earlier attach: the frame and the
    * code object may be gone, its number in this ring is known if it was running
    * at the start. */
-  if (unlikely(in->generation != live->generation)) {
-    id = look_up(live, in->code, 0);
-    if (id == LOST)
-      return;
-    in->what = in->what >> 32 << 32 | (uint32_t)id;
-  }
-  if (unlikely(live->key != in->key) && !switch_thread(live, in->key)) {
-    lost(live, 1);
-    return;
-  }
-  if (unlikely(RING_AREA.chains))
-    chain(live, 0, in->caller, 1);
-  if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
-    lost(live, 1);
-  if (unlikely(live->paused == in->key) && sp > live->paused_above)
-    resume(live);
+	if (unlikely(in->generation != live->generation)) {
+		id = look_up(live, in->code, 0);
+		if (id == LOST)
+			return;
+		in->what = in->what >> 32 << 32 | (uint32_t)id;
+	}
+	if (unlikely(live->key != in->key) && !switch_thread(live, in->key)) {
+		lost(live, 1);
+		return;
+	}
+	if (unlikely(RING_AREA.chains))
+		chain(live, 0, in->caller, 1);
+	if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
+		lost(live, 1);
+	if (unlikely(live->paused == in->key) && sp > live->paused_above)
+		resume(live);
 }
 
-void *wrap(void *a, void *b, void *c) {
-  struct viz_rec_live *live = &LIVE_PAGE;
-  uint64_t frame = (uint64_t)(K.frame_arg0 ? a : b);
-  int thrown = (int)(uint64_t)(K.frame_arg0 ? b : c);
-  uint64_t sp = (uint64_t)__builtin_frame_address(0);
-  struct entered in;
-  void *result;
+void *wrap(void *a, void *b, void *c)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	uint64_t frame = (uint64_t)(K.frame_arg0 ? a : b);
+	int thrown = (int)(uint64_t)(K.frame_arg0 ? b : c);
+	uint64_t sp = (uint64_t)__builtin_frame_address(0);
+	struct entered in;
+	void *result;
 
-  in.key = thread_key((uint64_t)a);
-  in.tstate = (uint64_t)a;
-  in.caller = 0;
-  if ((unlikely(!live->ring) && !without_ring()) ||
-      !enter(live, &in, frame, thrown, sp))
-    return ((eval_fn)K.eval)(a, b, c);
-  result = ((eval_fn)K.eval)(a, b, c);
-  if (likely(live->ring))
-    leave(live, &in, result, sp);
-  return result;
+	in.key = thread_key((uint64_t)a);
+	in.tstate = (uint64_t)a;
+	in.caller = 0;
+	if ((unlikely(!live->ring) && !without_ring()) || !enter(live, &in, frame, thrown, sp))
+		return ((eval_fn)K.eval)(a, b, c);
+	result = ((eval_fn)K.eval)(a, b, c);
+	if (likely(live->ring))
+		leave(live, &in, result, sp);
+	return result;
 }
 
-static uint64_t slot_while_recording(void) { return (uint64_t)wrap; }
-
-static enum viz_rec_step go_live(void) {
-  volatile uint64_t *slot = (volatile uint64_t *)K.slot;
-
-  if (*slot == K.slot_original)
-    *slot = (uint64_t)wrap;
-  return VIZ_STEP_NONE;
+static uint64_t slot_while_recording(void)
+{
+	return (uint64_t)wrap;
 }
 
-static void *first_call(void *a, void *b, void *c) { return wrap(a, b, c); }
+static enum viz_rec_step go_live(void)
+{
+	volatile uint64_t *slot = (volatile uint64_t *)K.slot;
 
-static void withdraw(void) {}
+	if (*slot == K.slot_original)
+		*slot = (uint64_t)wrap;
+	return VIZ_STEP_NONE;
+}
+
+static void *first_call(void *a, void *b, void *c)
+{
+	return wrap(a, b, c);
+}
+
+static void withdraw(void)
+{
+}
