@@ -150,7 +150,7 @@ for i in range(5): marker()'
 	[ "$(label a.json "$CONTAINER_PID" container)" = "${CONTAINER_ID:0:12}" ]
 }
 
-@test "vizbpf itself in a privileged container traces the host and other containers" {
+@test "vizbpf itself in a container with the privileges it needs traces the host and other containers" {
 	need_image trixie
 	start_container web vizbpf-trixie "$FOREVER"
 	libs=()
@@ -159,8 +159,12 @@ for i in range(5): marker()'
 	done
 	mkdir out
 	mkfifo out/ready
-	docker run -d --name tracer --network=none --privileged --pid=host \
-		-v /sys/fs/bpf:/sys/fs/bpf -v "$(readlink -f "$VIZBPF"):/vizbpf/vizbpf:ro" \
+	# What --privileged gives, less what a restricted machine has not to give.
+	docker run -d --name tracer --network=none --pid=host --cgroupns=host \
+		--security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+		--cap-add SYS_ADMIN --cap-add SYS_PTRACE \
+		-v "$ENGINE/socket:/engine.sock" -e DOCKER_HOST=unix:///engine.sock \
+		-v "$(readlink -f "$VIZBPF"):/vizbpf/vizbpf:ro" \
 		-v "$WORK/out:/out" "${libs[@]}" vizbpf-trixie \
 		sh -c 'exec /vizbpf/lib/ld-linux-x86-64.so.2 --library-path /vizbpf/lib /vizbpf/vizbpf -q \
 			--container web -o /out/a.json --ready-fd 9 9>/out/ready' >/dev/null
@@ -173,5 +177,5 @@ for i in range(5): marker()'
 	docker rm tracer >/dev/null
 	[ "$(pids_in out/a.json)" = "$CONTAINER_PID" ]
 	[ "$(calls_of out/a.json leaf)" -gt 0 ]
-	[ "$(label out/a.json "$CONTAINER_PID" container)" = "${CONTAINER_ID:0:12}" ]
+	[ "$(label out/a.json "$CONTAINER_PID" container)" = web ]
 }

@@ -3,11 +3,14 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "procfs.h"
@@ -212,8 +215,9 @@ cleanup:
 	return mounts;
 }
 
-/* Adds the directory @dir, which is the group @path of @hierarchy. */
-static int add_directory(struct viz_cgroups *groups, uint32_t hierarchy, const char *path,
+/* Adds the directory @dir (from @at on, as openat() has it), which is the group @path of
+ * @hierarchy. */
+static int add_directory(struct viz_cgroups *groups, uint32_t hierarchy, const char *path, int at,
 			 const char *dir)
 {
 	struct viz_cgroup *group;
@@ -222,7 +226,7 @@ static int add_directory(struct viz_cgroups *groups, uint32_t hierarchy, const c
 
 	if (strlen(path) >= VIZ_CGROUP_PATH_MAX)
 		return -ENAMETOOLONG;
-	if (stat(dir, &st))
+	if (fstatat(at, dir, &st, 0))
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
@@ -261,7 +265,7 @@ static int add_path(struct viz_cgroups *groups, const struct mounts *mounts, uin
 		if (mounts->list[i].hierarchy != hierarchy ||
 		    !directory_of(&mounts->list[i], path, dir, sizeof(dir)))
 			continue;
-		err = add_directory(groups, hierarchy, path, dir);
+		err = add_directory(groups, hierarchy, path, AT_FDCWD, dir);
 		if (err != -ENOENT)
 			return err;
 	}
@@ -286,11 +290,35 @@ static int add_everywhere(struct viz_cgroups *groups, const struct mounts *mount
 	return found;
 }
 
+/*
+ * In a container only the container's own part of a hierarchy is mounted. The whole of v2 can
+ * be had as a mount that is attached nowhere and goes with its descriptor.
+ */
+static int add_unmounted(struct viz_cgroups *groups, const char *path)
+{
+	int fs = fsopen("cgroup2", FSOPEN_CLOEXEC), root = -1, err;
+	char relative[VIZ_CGROUP_PATH_MAX + 2];
+
+	if (fs < 0)
+		return -ENOENT;
+	if (!fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		root = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	close(fs);
+	if (root < 0)
+		return -ENOENT;
+	snprintf(relative, sizeof(relative), ".%s", path);
+	err = strstr(path, "/..") ? -ENOENT : add_directory(groups, 0, path, root, relative);
+	close(root);
+	return err;
+}
+
 int viz_cgroups__add_path(struct viz_cgroups *groups, const char *path)
 {
 	struct mounts *mounts = mounts__read();
 	int err = mounts ? add_everywhere(groups, mounts, path) : -ENOMEM;
 
+	if (err == -ENOENT && path[0] == '/')
+		err = add_unmounted(groups, path);
 	free(mounts);
 	return err;
 }
@@ -310,7 +338,7 @@ static int add_mounted(struct viz_cgroups *groups, const struct mounts *mounts, 
 		if ((size_t)snprintf(path, sizeof(path), "%s%s", root, dir + strlen(m->dir)) >=
 		    sizeof(path))
 			return -ENAMETOOLONG;
-		return add_directory(groups, m->hierarchy, path[0] ? path : "/", dir);
+		return add_directory(groups, m->hierarchy, path[0] ? path : "/", AT_FDCWD, dir);
 	}
 	return -ENOENT;
 }
