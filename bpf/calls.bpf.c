@@ -108,7 +108,7 @@ static __always_inline __u16 read_str(const struct viz_offsets *off, __u64 str, 
 }
 
 /* Tells user space what a code object is, and remembers that. */
-static __always_inline struct viz_code_state *announce(struct hit *hit, struct viz_code_key *key)
+static __noinline struct viz_code_state *announce(struct hit *hit, struct viz_code_key *key)
 {
 	const struct viz_offsets *off = &hit->build->off;
 	struct viz_code_state state = {};
@@ -284,6 +284,45 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 	return true;
 }
 
+/* Frames that are only the C side of a call: 3.12 and newer (cpython-facts: owner 3 and 4). */
+#define OWNED_BY_C 3
+#define RUNNING_MAX 48
+
+/*
+ * The first call that is seen of a thread: which frames run around it. They are told of
+ * from the inside out, and never again.
+ */
+static __always_inline void tell_running(struct hit *hit, __u64 frame)
+{
+	const struct viz_offsets *off = &hit->build->off;
+	void *ring = ring_of(hit->process);
+	struct viz_enter *rec;
+	__u8 owner;
+	int i;
+
+	for (i = 0; i < RUNNING_MAX && frame && ring; i++) {
+		__u64 code = frame_code(hit, frame), next = read_user_u64(frame + off->frame_previous);
+
+		owner = 0;
+		if (off->frame_owner != VIZ_NONE)
+			bpf_probe_read_user(&owner, 1,
+					    (void *)(unsigned long)(frame + off->frame_owner));
+		if (owner < OWNED_BY_C && code && code_state(hit, code)) {
+			rec = bpf_ringbuf_reserve(ring, sizeof(*rec), 0);
+			if (!rec)
+				return;
+			fill_head(&rec->head, hit->tid, VIZ_RUNNING, 0);
+			rec->code = code;
+			rec->tgid = hit->tgid;
+			rec->sp = 0;
+			rec->frame = (__u32)frame;
+			rec->caller = 0;
+			bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+		}
+		frame = next;
+	}
+}
+
 /*
  * A thread has come to another thread state, perhaps to that of a new sub-interpreter, whose
  * slot is its own and empty: user space sets it while the interpreter is still importing.
@@ -340,6 +379,10 @@ int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 	if (state->code_flags & CO_GENERATOR_LIKE)
 		flags |= VIZ_ENTER_RESUME;
 	caller = current_frame(&hit);
+	if (!hit.thread->seen) {
+		hit.thread->seen = 1;
+		tell_running(&hit, caller);
+	}
 	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
 		struct viz_held_call call = {
 			.ts = bpf_ktime_get_ns(),

@@ -46,6 +46,7 @@ enum viz_record_kind {
 	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
 	VIZ_MODULE = 11,    /* struct viz_life: a stack-switching module is being created in tgid */
 	VIZ_CUSTOM = 12,    /* struct viz_custom: an event of the in-process extension */
+	VIZ_RUNNING = 15,   /* struct viz_enter: a frame that ran before, innermost first; then VIZ_ENTER */
 	VIZ_CALL = 14,	    /* struct viz_whole: a call that was held back until its end */
 	VIZ_SLOT_EMPTY = 13, /* struct viz_guard: an interpreter without the slot runs in tgid */
 };
@@ -323,7 +324,7 @@ struct viz_thread {
 	VIZ_U64 lost_enter;
 	VIZ_U64 lost_leave;
 	VIZ_U32 low;	   /* it came near the end of its C stack */
-	VIZ_U32 unused;
+	VIZ_U32 seen;	   /* a call of it has been recorded */
 };
 
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */

@@ -61,6 +61,48 @@ static bool can_escape(const struct viz_func *f)
 	return !strcmp(last, "__getitem__") || !strcmp(last, "__init__");
 }
 
+/* The frames around the first call of a thread, one by one from the inside out. */
+static int take_running(struct viz_session *s, const struct viz_enter *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_edge edge = { .kind = VIZ_EDGE_ENTER, .frame = rec->frame };
+	struct viz_thread_lane *lane;
+
+	if (!t || t->state != VIZ_TARGET_ACTIVE || t->in_startup ||
+	    !viz_hash__get(&t->codes, rec->code, &edge.func))
+		return 0;
+	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
+	if (!lane)
+		return -ENOMEM;
+	if (!lane->running)
+		lane->running = calloc(VIZ_RUNNING_MAX, sizeof(*lane->running));
+	if (!lane->running)
+		return -ENOMEM;
+	if (lane->nr_running < VIZ_RUNNING_MAX)
+		lane->running[lane->nr_running++] = edge;
+	return 0;
+}
+
+/* They are complete: the call follows. */
+static int place_running(struct viz_thread_lane *lane, uint64_t ts)
+{
+	struct viz_edge *first = lane->running;
+	size_t nr = lane->nr_running;
+	int err;
+
+	for (size_t i = 0; i < nr / 2; i++) {
+		struct viz_edge swap = first[i];
+
+		first[i] = first[nr - 1 - i];
+		first[nr - 1 - i] = swap;
+	}
+	err = lane->muted ? 0 : viz_lane__running(lane->lane, ts, first, nr);
+	free(lane->running);
+	lane->running = NULL;
+	lane->nr_running = 0;
+	return err;
+}
+
 static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
@@ -86,6 +128,8 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)
 		return -ENOMEM;
+	if (lane->nr_running)
+		place_running(lane, edge.ts);
 	if (edge.flags & VIZ_ENTER_FROM &&
 	    viz_hash__get(&t->codes, ((const struct viz_enter_from *)rec)->caller_code,
 			  &edge.caller_func) &&
@@ -283,6 +327,9 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	case VIZ_ENTER:
 		if (!s->end_ts || head->ts <= s->end_ts)
 			err = take_enter(s, record);
+		break;
+	case VIZ_RUNNING:
+		err = take_running(s, record);
 		break;
 	case VIZ_LEAVE:
 		if (!s->end_ts || head->ts <= s->end_ts)

@@ -19,6 +19,7 @@
 #include "probes.h"
 #include "trace/timeline.h"
 
+enum { VIZ_RUNNING_MAX = 48 };		/* frames that ran before the first call of a thread */
 enum { VIZ_SLOTS_MAX = 64 };		/* interpreters of one process whose slot is set */
 
 enum viz_target_state {
@@ -63,6 +64,8 @@ struct viz_thread_lane {
 	pid_t tid;
 	bool ended;
 	bool muted;			/* not among --threads */
+	struct viz_edge *running;	/* VIZ_RUNNING so far, innermost first */
+	size_t nr_running;
 	uint64_t lost;			/* calls, as told so far */
 };
 

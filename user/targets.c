@@ -456,6 +456,8 @@ void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, 
 	viz_lane__close(lane->lane, ts);
 	viz_custom_events__end_track(s->custom, lane->track, ts);
 	lane->ended = true;
+	free(lane->running);
+	lane->running = NULL;
 	viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
 }
 

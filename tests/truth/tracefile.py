@@ -109,6 +109,9 @@ class Trace:
                                                         (end - call.end) // 1000))
             if nesting:
                 check_nesting(calls)
+        # Frames that ran before recording began are shown too, but are no calls of it.
+        for key, calls in self.calls.items():
+            self.calls[key] = [call for call in calls if not (call.args or {}).get("running")]
         self.check_metadata(pid, engine)
 
     def check_metadata(self, pid, engine):
