@@ -323,7 +323,7 @@ tracer.parse()
 names = [e["name"].split(" ")[0] for e in tracer.data["traceEvents"] if "sample.py" in e["name"]]
 pids = {e["pid"] for e in tracer.data["traceEvents"]}
 assert pids == {os.getpid()}, pids
-os.write(1, ("%s %s\\n" % ("parent" if pid else "child", names)).encode())
+os.write(1, " ".join(["parent" if pid else "child", str(names), "\\n"]).encode())
 if pid:
     os.waitpid(pid, 0)
 """ % os.path.dirname(sample.__file__))
