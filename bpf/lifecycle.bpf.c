@@ -5,6 +5,7 @@
  * parent's fork, before it can run.
  */
 #include "maps.bpf.h"
+#include "hold.bpf.h"
 #include "select.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -86,6 +87,8 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	rec = new_life(process, VIZ_EXEC, 0, tgid);
 	if (!rec)
 		return 0;
+	if (runs_python() && hold_current(tgid))
+		rec->head.flags = VIZ_LIFE_HELD;
 	rec->tgid = tgid;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 	return 0;
