@@ -337,7 +337,8 @@ static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
 		return;
 	interp = read_user_u64(tstate + off->tstate_interp);
 	if (interp && !read_user_u64(interp + off->interp_eval_frame))
-		tell_guard(hit->process, VIZ_SLOT_EMPTY, hit->tgid, hit->tid, 0, interp, 0);
+		tell_guard(hit->process, VIZ_SLOT_EMPTY, hit->tgid, hit->tid, 0, interp,
+			   hold_current(hit->tgid));
 }
 
 SEC("uprobe")
@@ -513,6 +514,28 @@ int usdt_enter(struct pt_regs *ctx)
 		}
 	}
 	enter(&hit, code, frame, previous_frame(&hit, frame), 0, flags);
+	return 0;
+}
+
+/*
+ * The eval function, in engine usdt on 3.15: a generator that goes on by throw() or close() has no
+ * function__entry there (its eval loop begins in the error handler), but a function__return.
+ */
+SEC("uprobe")
+int BPF_KPROBE(usdt_throw, __u64 tstate, __u64 frame, __u64 throwflag)
+{
+	struct hit hit = {};
+	__u64 code;
+
+	if (!(int)throwflag || !find_process(&hit) || !(hit.process->flags & VIZ_PROC_USDT) ||
+	    !find_thread(&hit))
+		return 0;
+	hit.thread->tstate = tstate;
+	code = frame_code(&hit, frame);
+	if (!code_state(&hit, code))
+		lose_enter(&hit);
+	else
+		enter(&hit, code, frame, current_frame(&hit), 0, VIZ_ENTER_RESUME | VIZ_ENTER_THROW);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "custom_events.h"
 #include "hold.h"
+#include "loader_watch.h"
 #include "session.h"
 #include "trace/code_names.h"
 
@@ -207,6 +208,8 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 		viz_session__end_target(s, t, rec->head.ts, false);
 	t->state = VIZ_TARGET_WANTED;
 	t->in_startup = !s->opt->include_startup;
+	if (rec->head.flags & VIZ_LIFE_HELD)
+		viz_loader_watch__look(s->loaders, s, t->pid);
 	viz_session__prepare_new(s, t);
 	if (rec->head.flags & VIZ_LIFE_HELD)
 		viz_hold__end(s, t->pid);
@@ -298,6 +301,8 @@ static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
 
 	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
 		t->engine->tick(s, t);
+	if (rec->stopped)
+		viz_hold__end(s, (pid_t)rec->tgid);
 }
 
 static void take_module(struct viz_session *s, const struct viz_life *rec)

@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/privilege.h"
 #include "custom_events.h"
 #include "hold.h"
 #include "flight.h"
 #include "live_names.h"
+#include "loader_watch.h"
 #include "output/file.h"
 #include "snapshot.h"
 #include "sources.h"
@@ -207,6 +209,7 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 	}
 	s->builds = viz_builds__new();
 	s->names = viz_live_names__new();
+	s->loaders = viz_loader_watch__new();
 	s->probes = viz_probes__load(opt->ring_size, viz_records__handle, s, why, sizeof(why));
 	if (!s->builds || !s->probes) {
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
@@ -382,8 +385,14 @@ static int attach_launched(struct viz_session *s)
 /* Everything that has to be there before the first process is touched. */
 static int prepare(struct viz_session *s, struct viz_options *opt)
 {
-	char why[512];
-	int err = open_trace(s, opt);
+	char why[512], missing[128];
+	int err;
+
+	if (!viz_privilege__complete(missing, sizeof(missing))) {
+		viz_error("not permitted: %s missing (run it with sudo; vizbpf doctor says more)", missing);
+		return -EPERM;
+	}
+	err = open_trace(s, opt);
 
 	if (!err && opt->launches) {
 		err = viz_launch__start(&opt->launch, why, sizeof(why));
@@ -442,6 +451,7 @@ cleanup:
 	viz_writer__free(s->writer);
 	viz_trace__free(s->trace);
 	viz_live_names__free(s->names);
+	viz_loader_watch__free(s->loaders);
 	viz_builds__free(s->builds);
 	viz_session__free_targets(s);
 	viz_mmap_watch__free(s->watch);

@@ -70,6 +70,7 @@ struct viz_thread_lane {
 };
 
 struct viz_live_names;
+struct viz_loader_watch;
 
 struct viz_session {
 	struct viz_options *opt;
@@ -82,6 +83,7 @@ struct viz_session {
 	struct viz_probes *probes;
 	struct viz_mmap_watch *watch;
 	struct viz_live_names *names;
+	struct viz_loader_watch *loaders;
 	struct viz_custom_events *custom;
 	struct viz_sources *sources;	/* NULL: not wanted */
 	struct viz_flight *flight;	/* --tracer-entries; NULL: calls go to the writer at once */
