@@ -17,6 +17,7 @@ REC_CFLAGS := -Os -std=gnu11 -ffreestanding -fPIE -fvisibility=hidden -fno-stack
 	-fno-tree-switch-conversion -fno-tree-loop-distribute-patterns -fno-strict-aliasing \
 	-ffunction-sections -mgeneral-regs-only -Wall -Wextra -Wshadow
 REC_CFLAGS += $(if $(filter x86_64,$(REC_MACHINE)),-mno-red-zone -fcf-protection=branch)
+REC_CFLAGS += $(if $(filter aarch64,$(REC_MACHINE)),-mno-outline-atomics -mbranch-protection=bti)
 REC_PARTS := loader monitor wrap
 REC_HEADERS := $(wildcard $(REC_DIR)/*.h)
 RECORDER := $(BUILD)/recorder_image.h
@@ -30,7 +31,7 @@ $(REC_OUT)/loader.elf: $(REC_DIR)/loader.ld
 $(REC_OUT)/monitor.elf $(REC_OUT)/wrap.elf: $(REC_DIR)/recorder.ld
 
 $(REC_OUT)/%.elf: $(REC_OUT)/%.o $(REC_DIR)/check
-	$(Q)$(REC_LD) -T $(filter %.ld,$^) --gc-sections --orphan-handling=error -z noexecstack \
+	$(Q)$(REC_LD) -T $(filter %.ld,$^) --gc-sections --orphan-handling=error -z noexecstack --no-warn-rwx-segments \
 		-o $@ $<
 	$(Q)NM=$(REC_NM) READELF=$(REC_READELF) OBJDUMP=$(REC_OBJCOPY:objcopy=objdump) \
 		$(REC_DIR)/check $@ $(REC_MACHINE)
@@ -48,3 +49,16 @@ $(BUILD)/user/engine/trampoline_image.o: $(RECORDER)
 recorder: $(RECORDER)
 .PHONY: recorder
 .SECONDARY: $(REC_PARTS:%=$(REC_OUT)/%.o) $(REC_PARTS:%=$(REC_OUT)/%.elf)
+
+# The engine without the rest of vizbpf, for tests/trampoline/run.
+TRAMPOLINE_DRIVER := $(BUILD)/tests/trampoline-driver
+TRAMPOLINE_PARTS := $(filter-out %_engine.c,$(wildcard user/engine/trampoline*.c)) \
+	$(wildcard user/target/*.c user/guardian*.c) user/base/log.c user/identity.c
+
+$(TRAMPOLINE_DRIVER): tests/trampoline/driver.c $(TRAMPOLINE_PARTS:%.c=$(BUILD)/%.o)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+trampoline-driver: $(TRAMPOLINE_DRIVER)
+.PHONY: trampoline-driver

@@ -169,7 +169,7 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 {
 	struct viz_load_consts l = {.slot = in->slot, .slot_original = in->original};
 	struct viz_rec_consts k;
-	unsigned char image[8192], loader[1024];
+	unsigned char image[VIZ_REC_IMAGE_MAX], loader[1024];
 	size_t size, loader_size, done = 0;
 	uint32_t entry;
 	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
@@ -215,7 +215,7 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 			const struct viz_places *places, pid_t ns_pid)
 {
-	unsigned char bytes[8192];
+	unsigned char bytes[VIZ_REC_IMAGE_MAX];
 	struct viz_rec_consts old, k;
 	size_t size;
 	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);

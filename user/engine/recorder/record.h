@@ -276,9 +276,12 @@ static struct text text_of(uint64_t str, uint32_t max, int tail)
 
 static void copy_in(struct viz_rec_ring *ring, uint64_t at, const void *from, uint32_t size)
 {
-	uint8_t *bytes = (uint8_t *)ring->events;
+	uint8_t *bytes;
 	uint64_t mask = K.mask << 4 | 15;
 
+	/* far from the start of the ring: gcc for aarch64 would keep the address in memory */
+	__asm__("" : "+r"(ring));
+	bytes = (uint8_t *)ring->events;
 	/* volatile: gcc would call memcpy for this loop */
 	for (uint32_t i = 0; i < size; i++)
 		((volatile uint8_t *)bytes)[(at + i) & mask] = ((const uint8_t *)from)[i];

@@ -37,6 +37,7 @@ enum viz_rec_layout {
      changes */
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
 	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
+	VIZ_REC_IMAGE_MAX = 10240,
 	VIZ_REC_CONSTS_SIZE = 384, /* bytes reserved for struct viz_rec_consts */
 	VIZ_REC_PIECES = 8, /* parts in which the image travels into the target */
 };
@@ -129,6 +130,7 @@ struct viz_rec_keep {
                           end here */
 	uint64_t bits[6]; /* the events as sys.monitoring numbers them */
 	struct viz_rec_method defs[6];
+	char name[8]; /* "vizbpf", for the callbacks */
 };
 
 struct viz_rec_live {
