@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+# The formats: convert and combine, and what becomes of files that are in the way.
+
+load helper
+
+# A trace as VizTracer writes it: two threads, nested calls, arguments.
+make_trace() { # FILE PID CALLS
+	"$PYTHON" - "$@" <<'PYTHON'
+import json, sys
+path, pid, calls = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+events = [{"ph": "M", "pid": pid, "tid": pid, "name": "process_name", "args": {"name": "app é"}},
+          {"ph": "M", "pid": pid, "tid": pid + 1, "name": "thread_name", "args": {"name": "w\"1"}}]
+for tid in pid, pid + 1:
+    for i in range(calls // 4):
+        at = 1000 + i * 10
+        events.append({"ph": "X", "pid": pid, "tid": tid, "ts": at + 2.25, "dur": 1.125,
+                       "name": "leaf%d (/srv/app/leaf.py:%d)" % (i % 7, i % 7 + 1), "cat": "fee"})
+        events.append({"ph": "X", "pid": pid, "tid": tid, "ts": at, "dur": 5.5,
+                       "name": "Cls.work (/srv/app/work.py:3)", "cat": "fee"})
+json.dump({"traceEvents": events, "viztracer_metadata":
+           {"version": "1.1.1", "overflow": False, "baseTimeNanoseconds": 1700000000000000000 + pid}},
+          open(path, "w"))
+PYTHON
+}
+
+# Every call of a trace, sorted.
+calls_of() {
+	jq -c '.traceEvents[] | select(.ph == "X") | [.pid, .tid, .ts, .dur, .name]' "$1" | sort
+}
+
+@test "convert: JSON, gzip and protobuf hold the same calls" {
+	make_trace a.json 41 4000
+	for name in b.json b.json.gz b.pftrace b.pftrace.gz; do
+		"$VIZBPF" convert -q a.json "$name"
+		"$VIZBPF" convert -q "$name" back.json
+		diff <(calls_of a.json) <(calls_of back.json)
+		# jq's numbers are too small for this one
+		grep -q '"baseTimeNanoseconds":1700000000000000041[,}]' back.json
+		[ "$(jq -r '[.traceEvents[] | select(.ph == "M") | .args.name] | sort | join(",")' back.json)" = 'app é,w"1' ]
+	done
+	[ "$(stat -c %s b.json)" -gt $(($(stat -c %s b.pftrace) * 5)) ]
+}
+
+@test "convert: flame graph, folded stacks, speedscope and page" {
+	make_trace a.json 41 400
+	for suffix in folded svg speedscope.json html; do
+		"$VIZBPF" convert -q a.json "b.$suffix"
+	done
+	# 100 calls a thread of 5.5 us, 1.125 of them in a leaf: own time in ns
+	[ "$(awk '$0 ~ /work.py:3\) [0-9]+$/ { n = $NF } END { print n }' b.folded)" = 875000 ]
+	[ "$(awk '{ n += $NF } END { print n }' b.folded)" = 1100000 ]
+	"$PYTHON" -c 'import xml.dom.minidom as x; x.parse("b.svg")'
+	[ "$(jq '[.profiles[].events | length] | add' b.speedscope.json)" = 800 ]
+	grep -q '<script type="application/octet-stream" id="trace">H4sI' b.html
+}
+
+@test "convert: by pipes" {
+	make_trace a.json 41 400
+	"$VIZBPF" convert -q - - <a.json | jq -e '.traceEvents | length == 402'
+	"$VIZBPF" convert -q <(gzip -c a.json) >(cat >piped.json)
+	wait
+	"$VIZBPF" convert -q a.json /dev/null
+}
+
+@test "convert: what is broken is named by its place, and what comes before it is kept" {
+	make_trace a.json 41 4000
+	head -c 100000 a.json >cut.json
+	run "$VIZBPF" convert cut.json out.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"cut.json: byte 100000: the file ends in the middle"* ]]
+	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' out.json)" -gt 500 ]
+	sed 's/"ph": "X"/"ph" "X"/' a.json >bad.json
+	run "$VIZBPF" convert bad.json out.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"bad.json: byte "*": broken event"* ]]
+	echo precious >keep.json
+	run "$VIZBPF" convert /dev/null keep.json
+	[ "$status" -eq 1 ]
+	[ "$(cat keep.json)" = precious ]
+}
+
+@test "convert: an unknown suffix, a link and a directory are refused" {
+	make_trace a.json 41 40
+	run "$VIZBPF" convert a.json b.txt
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"unknown suffix .txt: one of .json"* ]]
+	ln -s target link.json
+	mkdir dir.json
+	run "$VIZBPF" convert a.json link.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"symbolic link"* ]]
+	[ ! -e target ]
+	run "$VIZBPF" convert a.json dir.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"directory"* ]]
+	run "$VIZBPF" convert a.json
+	[ "$status" -eq 2 ]
+	# nothing half-written stays
+	[ -z "$(find . -name '*.part')" ]
+}
+
+@test "combine: one clock for all, processes with one number kept apart" {
+	make_trace a.json 41 40
+	make_trace b.json 1041 40
+	"$VIZBPF" combine -q a.json b.json -o c.json
+	# jq's numbers are too small for this one
+	grep -q '"baseTimeNanoseconds":1700000000000000041[,}]' c.json
+	# b's clock is 1000 ns ahead
+	[ "$(jq '[.traceEvents[] | select(.ph == "X" and .pid == 41) | .ts] | min' c.json)" = 1000 ]
+	[ "$(jq '[.traceEvents[] | select(.ph == "X" and .pid == 1041) | .ts] | min' c.json)" = 1001 ]
+	"$VIZBPF" combine -q a.json b.json --align_start -o c.json
+	[ "$(jq '[.traceEvents[] | select(.ph == "X" and .pid == 1041) | .ts] | min' c.json)" = 1000 ]
+	"$VIZBPF" combine -q a.json a.json -o c.json
+	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' c.json)" = 80 ]
+	[ "$(jq '[.traceEvents[] | select(.ph == "X") | .pid] | unique | length' c.json)" = 2 ]
+	run "$VIZBPF" combine a.json
+	[ "$status" -eq 2 ]
+}
