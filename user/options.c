@@ -458,14 +458,36 @@ static int join_command(struct viz_options *opt, int argc, char **argv)
 	return 0;
 }
 
-/* --min_duration is --min-duration: only in names of options, not in their values. */
-static void fold_underscores(int argc, char **argv)
+/*
+ * The long options, each also with underscores. Only names are doubled: what is behind the
+ * program's name is the program's own and stays as it is. NULL when out of memory.
+ */
+static struct option *both_spellings(void)
 {
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-		if (!strncmp(argv[i], "--", 2))
-			for (char *p = argv[i] + 2; *p && *p != '='; p++)
-				if (*p == '_')
-					*p = '-';
+	size_t nr = sizeof(longs) / sizeof(longs[0]), out = 0;
+	struct option *all = calloc(2 * nr, sizeof(*all));
+
+	for (size_t i = 0; all && i + 1 < nr; i++) {
+		all[out++] = longs[i];
+		if (!strchr(longs[i].name, '-'))
+			continue;
+		all[out] = longs[i];
+		all[out].name = strdup(longs[i].name);
+		for (char *p = (char *)all[out].name; p && *p; p++)
+			if (*p == '-')
+				*p = '_';
+		if (all[out].name)
+			out++;
+	}
+	return all;
+}
+
+static void free_spellings(struct option *all)
+{
+	for (size_t i = 0; all && all[i].name; i++)
+		if (strchr(all[i].name, '_'))
+			free((char *)all[i].name);
+	free(all);
 }
 
 static enum viz_options_result restore(int argc, char **argv, const char *arg)
@@ -505,25 +527,13 @@ static int check(struct viz_options *opt, int argc, char **argv)
 	return make_path(opt);
 }
 
-enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, char **argv)
+static enum viz_options_result parse_all(struct viz_options *opt, int argc, char **argv,
+					 const struct option *all)
 {
-	char why[512];
 	int c;
 
-	*opt = (struct viz_options){
-		.output = "result.json",
-		.ready_fd = -1,
-		.ring_size = 32 << 20,
-		.filter.stdlib = -1,
-		.sources = true,
-		.before = 2000000000,
-		.after = 500000000,
-	};
-	if (join_command(opt, argc, argv) || viz_select__init(&opt->select, why, sizeof(why)))
-		return VIZ_OPTIONS_BAD;
-	fold_underscores(argc, argv);
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:p:ao:d:t:m:qvhfu", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:p:ao:d:t:m:qvhfu", all, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(help_text, stdout);
@@ -546,7 +556,34 @@ enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, ch
 		if (c == 'm')
 			break;
 	}
-	return check(opt, argc, argv) ? VIZ_OPTIONS_BAD : VIZ_OPTIONS_RUN;
+	return VIZ_OPTIONS_RUN;
+}
+
+enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, char **argv)
+{
+	enum viz_options_result result;
+	struct option *all;
+	char why[512];
+
+	*opt = (struct viz_options){
+		.output = "result.json",
+		.ready_fd = -1,
+		.ring_size = 32 << 20,
+		.filter.stdlib = -1,
+		.sources = true,
+		.before = 2000000000,
+		.after = 500000000,
+	};
+	if (join_command(opt, argc, argv) || viz_select__init(&opt->select, why, sizeof(why)))
+		return VIZ_OPTIONS_BAD;
+	all = both_spellings();
+	if (!all)
+		return VIZ_OPTIONS_BAD;
+	result = parse_all(opt, argc, argv, all);
+	free_spellings(all);
+	if (result == VIZ_OPTIONS_RUN && check(opt, argc, argv))
+		result = VIZ_OPTIONS_BAD;
+	return result;
 }
 
 void viz_options__free(struct viz_options *opt)

@@ -227,6 +227,9 @@ static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char
 		err = add_link(a, probes->skel->progs.usdt_leave, b->fd,
 			       b->usdt[VIZ_USDT_RETURN][i].offset,
 			       b->usdt[VIZ_USDT_RETURN][i].semaphore, why, why_size);
+	if (!err && b->info.flags & VIZ_BUILD_INLINES)
+		err = add_link(a, probes->skel->progs.usdt_throw, b->fd, b->enter.offset, 0, why,
+			       why_size);
 	for (unsigned int i = 0; i < b->nr_usdt[VIZ_USDT_ENTRY] && !err; i++)
 		err = add_link(a, probes->skel->progs.usdt_enter, b->fd,
 			       b->usdt[VIZ_USDT_ENTRY][i].offset,

@@ -173,15 +173,39 @@ static pid_t scope_of(struct viz_session *s, struct viz_target *t)
 	return t->pid;
 }
 
+/* The JIT is compiled into some builds of 3.14 and 3.15, and off unless asked for. */
+static bool uses_jit(const struct viz_target *t)
+{
+	static char text[65536];
+	ssize_t n;
+
+	if (!t->interp.build->jit)
+		return false;
+	n = viz_procfs__read(t->pid, "environ", text, sizeof(text));
+	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(text + i) + 1)
+		if (!strcmp(text + i, "PYTHON_JIT=1"))
+			return true;
+	return false;
+}
+
 static const char *known_gaps(const struct viz_target *t)
 {
 	uint32_t version = t->interp.build->info.version >> 16;
 
-	if (t->engine != &viz_engine_eval || !(t->interp.build->info.flags & VIZ_BUILD_ESCAPES))
+	if (t->engine == &viz_engine_usdt && uses_jit(t))
+		return "code that the JIT compiled shows no ends of calls (PYTHON_JIT=1)";
+	if (t->engine != &viz_engine_eval)
+		return "";
+	if (uses_jit(t))
+		return "code that the JIT compiled before keeps its calls to itself (PYTHON_JIT=1)";
+	if (!(t->interp.build->info.flags & VIZ_BUILD_ESCAPES))
 		return "";
 	if (version == 0x030b)
 		return "specialised __getitem__ calls are not seen (CPython 3.11.0 to 3.11.3)";
-	return "specialised simple __init__ calls are seen only when they call something (CPython 3.13)";
+	if (version == 0x030d)
+		return "specialised simple __init__ calls are seen only when they call something "
+		       "(CPython 3.13)";
+	return "";
 }
 
 static void label_container(struct viz_session *s, struct viz_target *t)

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "../base/log.h"
+#include "../base/privilege.h"
 #include "../probes.h"
 #include "command.h"
 
@@ -27,41 +27,13 @@ static void line(bool ok, bool needed, const char *what, const char *note)
 		missing++;
 }
 
-static bool has_capability(unsigned int cap)
-{
-	char text[4096], *p;
-	unsigned long long mask;
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	p = strstr(text, "CapEff:");
-	if (!p)
-		return false;
-	mask = strtoull(p + 7, NULL, 16);
-	return mask >> cap & 1;
-}
-
 static void check_user(void)
 {
-	/* include/uapi/linux/capability.h */
-	static const struct {
-		unsigned int cap;
-		const char *name, *why;
-	} caps[] = {
-		{ 19, "CAP_SYS_PTRACE", "reads other processes' memory" },
-		{ 21, "CAP_SYS_ADMIN", "opens the files a process has mapped; also stands for the next two" },
-		{ 38, "CAP_PERFMON", "attaches probes (since 5.8)" },
-		{ 39, "CAP_BPF", "loads programs (since 5.8)" },
-	};
-	bool admin = has_capability(21);
+	struct viz_privilege all[VIZ_PRIVILEGES];
 
-	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
-		line(has_capability(caps[i].cap) || (i >= 2 && admin), true, caps[i].name, caps[i].why);
+	viz_privilege__get(all);
+	for (int i = 0; i < VIZ_PRIVILEGES; i++)
+		line(all[i].have, true, all[i].name, all[i].why);
 }
 
 static int nothing(void *ctx, const void *record, size_t size)

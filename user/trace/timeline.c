@@ -375,8 +375,9 @@ static bool matches(const struct open_call *c, const struct viz_edge *e)
 {
 	if (e->sp && c->sp && e->sp != c->sp)
 		return false;
-	if (e->flags & VIZ_LEAVE_FRAME && c->frame && c->frame != e->frame)
-		return false;
+	/* The frame's own address says it all: its link to the caller may be cut already. */
+	if (e->flags & VIZ_LEAVE_FRAME && c->frame)
+		return c->frame == e->frame;
 	if (e->flags & VIZ_LEAVE_CALLER && c->flags & OPEN_CHAIN && c->caller != e->caller)
 		return false;
 	if (e->func != UINT32_MAX && e->func != c->func)
