@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "target/procfs.h"
 
-enum { HELD_MAX = 64, RESCUE_SECONDS = 3 };
+enum { HELD_MAX = 64, RESCUE_SECONDS = 10 };
 
 /* Fields 4 to 7 of /proc/PID/stat. */
 static bool job_of(pid_t pid, int *parent, int *group, int *tty)
@@ -45,16 +45,28 @@ bool viz_hold__begin(struct viz_session *s, pid_t pid)
 	return false;
 }
 
-void viz_hold__end(struct viz_session *s, pid_t pid)
+static bool held_by_bpf(const struct viz_session *s, pid_t pid)
 {
 	struct viz_guard_state state;
 	uint32_t key = (uint32_t)pid;
-	bool by_bpf = !bpf_map_lookup_elem(s->stack_guard.guards, &key, &state) && state.held;
 
-	if (by_bpf)
+	return !bpf_map_lookup_elem(s->stack_guard.guards, &key, &state) && state.held;
+}
+
+void viz_hold__end(struct viz_session *s, pid_t pid)
+{
+	if (!held_by_bpf(s, pid))
+		kill(pid, SIGCONT);
+	viz_guardian__stopped(s->guardian, pid, 0);
+}
+
+void viz_hold__release(struct viz_session *s, pid_t pid)
+{
+	uint32_t key = (uint32_t)pid;
+
+	if (held_by_bpf(s, pid))
 		bpf_map_delete_elem(s->stack_guard.guards, &key);
 	kill(pid, SIGCONT);
-	viz_guardian__stopped(s->guardian, pid, 0);
 }
 
 void viz_hold__rescue(struct viz_session *s, bool all)
@@ -80,7 +92,7 @@ again:
 		viz_debug(VIZ_LOG_LIFE, "pid %u waited in vain", held[i]);
 		if (t)
 			viz_session__prepare_new(s, t);
-		viz_hold__end(s, (pid_t)held[i]);
+		viz_hold__release(s, (pid_t)held[i]);
 	}
 	if (all && nr)
 		goto again;

@@ -212,7 +212,7 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 		viz_loader_watch__look(s->loaders, s, t->pid);
 	viz_session__prepare_new(s, t);
 	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_hold__end(s, t->pid);
+		viz_hold__release(s, t->pid);
 }
 
 static void take_sight(struct viz_session *s, const struct viz_life *rec)
@@ -224,7 +224,7 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 	if (t)
 		viz_session__prepare_new(s, t);
 	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_hold__end(s, (pid_t)rec->tgid);
+		viz_hold__release(s, (pid_t)rec->tgid);
 }
 
 static void take_exit(struct viz_session *s, const struct viz_life *rec)
@@ -302,7 +302,7 @@ static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
 	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
 		t->engine->tick(s, t);
 	if (rec->stopped)
-		viz_hold__end(s, (pid_t)rec->tgid);
+		viz_hold__release(s, (pid_t)rec->tgid);
 }
 
 static void take_module(struct viz_session *s, const struct viz_life *rec)
