@@ -17,6 +17,15 @@ ESCAPES = [
 ]
 
 
+# What an engine cannot do on a version, by program: (engine, versions, program, why).
+LIMITS = [
+    ("usdt", lambda v: v < (3, 11), "names_surrogate",
+     "CPython's own code around the probe fails on names that are no UTF-8; vizbpf warns"),
+    ("eval", lambda v: (3, 12, 0) <= v <= (3, 12, 2), "deep",
+     "3.12.0 to 3.12.2 count 750 nested calls of the eval function: recording pauses before"),
+]
+
+
 def escapes_of(engine, version):
     return [function for name, versions, function, _ in ESCAPES
             if name == engine and versions(version)]

@@ -30,6 +30,18 @@ static int attach_probes(struct viz_session *s, struct viz_target *t, char *why,
 	return t->attachment ? 0 : -errno;
 }
 
+/*
+ * CPython up to 3.10, Python/ceval.c, dtrace_function_entry(): PyUnicode_AsUTF8() without a check
+ * leaves an exception set when a function's or file's name has a lone surrogate.
+ */
+static void warn_of_names(const struct viz_target *t)
+{
+	if (t->interp.build->info.version < 0x030b0000)
+		viz_warn("pid %d: with these probes CPython %u.%u itself raises SystemError where a "
+			 "function's or file's name is not UTF-8; engine eval has no such effect",
+			 t->pid, t->interp.build->major, t->interp.build->minor);
+}
+
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
 {
 	struct viz_process_info info = {
@@ -39,8 +51,10 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 			 (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
 			 (t->switches ? VIZ_PROC_SWITCHES : 0),
 	};
-	int err = attach_probes(s, t, why, why_size);
+	int err;
 
+	warn_of_names(t);
+	err = attach_probes(s, t, why, why_size);
 	if (err)
 		return err;
 	err = viz_probes__set_process(s->probes, t->pid, &info);
