@@ -32,8 +32,8 @@ int viz_output__terminator(struct viz_output *out, const void *data, size_t size
  * terminator goes between; if it cannot be written, the file ends as the last one left it. */
 void viz_output__last(struct viz_output *out);
 int viz_output__flush(struct viz_output *out);
-int viz_output__error(const struct viz_output *out);	/* 0 or -errno */
-uint64_t viz_output__size(const struct viz_output *out);	/* bytes in the file so far */
+int viz_output__error(const struct viz_output *out); /* 0 or -errno */
+uint64_t viz_output__size(const struct viz_output *out); /* bytes in the file so far */
 /* Completes: flushes, renames into place. Returns 0 or -errno. */
 int viz_output__close(struct viz_output *out);
 /* An output into a file without a name, for viz_output__copy(). NULL with errno set. */

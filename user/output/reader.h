@@ -10,7 +10,7 @@
 #include "../trace/model.h"
 
 struct viz_reader_sink {
-	int (*process)(void *ctx, uint32_t process);	/* each may be NULL */
+	int (*process)(void *ctx, uint32_t process); /* each may be NULL */
 	int (*track)(void *ctx, uint32_t track);
 	int (*calls)(void *ctx, const struct viz_call *calls, size_t nr);
 	int (*event)(void *ctx, const struct viz_event *event);

@@ -17,11 +17,11 @@
 #include "../trace/model.h"
 
 struct viz_writer;
-struct viz_output;	/* output/file.h: where bytes go */
+struct viz_output; /* output/file.h: where bytes go */
 
 struct viz_writer_ops {
-	const char *suffix;	/* ".json", ".pftrace", ... */
-	const char *what;	/* for --help: "Chrome Trace JSON (Perfetto, vizviewer)" */
+	const char *suffix; /* ".json", ".pftrace", ... */
+	const char *what; /* for --help: "Chrome Trace JSON (Perfetto, vizviewer)" */
 	int (*begin)(struct viz_writer *w);
 	int (*process)(struct viz_writer *w, uint32_t process);
 	int (*track)(struct viz_writer *w, uint32_t track);
@@ -33,8 +33,8 @@ struct viz_writer_ops {
 	/* completes the file and gives it its name (viz_output__close()) */
 	int (*end)(struct viz_writer *w);
 	void (*free)(struct viz_writer *w);
-	bool calls_only;	/* event() is there, and does nothing */
-	size_t size;		/* of the writer's own struct, which begins with struct viz_writer */
+	bool calls_only; /* event() is there, and does nothing */
+	size_t size; /* of the writer's own struct, which begins with struct viz_writer */
 };
 
 /*
@@ -47,9 +47,9 @@ typedef int (*viz_source_fn)(void *ctx, uint32_t process, const char *path, char
 
 struct viz_writer {
 	const struct viz_writer_ops *ops;
-	struct viz_trace *trace;	/* not owned */
-	struct viz_output *out;		/* owned */
-	viz_source_fn read_source;	/* NULL: sources are not wanted */
+	struct viz_trace *trace; /* not owned */
+	struct viz_output *out; /* owned */
+	viz_source_fn read_source; /* NULL: sources are not wanted */
 	void *source_ctx;
 };
 
