@@ -11,11 +11,12 @@ load common.bash
 @test "depth: every call of a stack 950 deep" { scenario --core thousand_deep; }
 @test "depth: 50,000 with a raised limit, small stacks, same outcome" { scenario --core deep_recursion; }
 @test "depth: vizbpf hangs or is killed while it must step back" { scenario --core --times 2 deep_and_killed; }
+@test "depth: SIGKILL at random moments of deep recursions" { scenario --core --times 4 killed_in_recursion; }
 @test "no trace left: SIGINT, SIGTERM, -d" { scenario --core ends_normally; }
-@test "no trace left: SIGKILL at random moments" { scenario --core --times 6 killed; }
+@test "no trace left: SIGKILL at random moments" { scenario --core --times 4 killed; }
 @test "no trace left: the guardian is killed too, --restore" { scenario --core guardian_killed_too; }
 @test "no trace left: children that inherited the slot" { scenario --core children_that_inherited; }
-@test "load: attach and detach under 8 busy threads" { scenario --core --times 5 cycles; }
+@test "load: attach and detach under 8 busy threads" { scenario --core --times 3 cycles; }
 @test "company: setprofile, settrace, monitoring" { scenario --core profiled_and_debugged; }
 @test "company: another PEP 523 user" { scenario --core another_eval_function; }
 @test "company: a second vizbpf is told who holds the process" { scenario --core second_vizbpf; }

@@ -10,6 +10,7 @@ load common.bash
 @test "depth: every call of a stack 950 deep" { scenario thousand_deep; }
 @test "depth: 50,000 with a raised limit, small stacks, same outcome" { scenario deep_recursion; }
 @test "depth: vizbpf hangs or is killed while it must step back" { scenario --times 10 deep_and_killed; }
+@test "depth: SIGKILL at random moments of deep recursions" { scenario --times 30 killed_in_recursion; }
 @test "no trace left: SIGINT, SIGTERM, -d" { scenario ends_normally; }
 @test "no trace left: SIGKILL at 100 random moments" { scenario --core --times 100 killed; }
 @test "no trace left: SIGKILL at random moments, every minor version" { scenario --times 10 killed; }
