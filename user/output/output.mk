@@ -36,14 +36,6 @@ $(SVG_SCRIPT): user/output/svg_script.js
 	$(Q)$(text_to_c)
 
 # What each format costs: bench/outputs.
-OUTPUT_OBJECTS = $(filter $(BUILD)/user/output/% $(BUILD)/user/trace/model.o \
-	$(BUILD)/user/base/utf8.o $(BUILD)/user/base/log.o,$(OBJECTS))
-
-$(BUILD)/bench/micro_formatter: bench/micro_formatter.c $(BUILD)/vizbpf
-	$(call say,BENCH,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(OUTPUT_OBJECTS) $(LDLIBS)
-
 bench-outputs: $(BUILD)/bench/micro_formatter
 	$(Q)BUILD=$(BUILD) bench/outputs
 
