@@ -21,4 +21,10 @@ $(BUILD)/ext/.built: $(EXT_SOURCES)
 ext-test:
 	$(Q)VIZBPF=$(abspath $(BUILD)/vizbpf) tests/ext/run
 
-.PHONY: ext ext-test
+# Where vizbpf finds it for programs that it starts without root (user/unprivileged.c).
+ext-install: ext
+	$(Q)install -d $(DESTDIR)$(PREFIX)/lib/vizbpf
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/lib/vizbpf/python
+	$(Q)$(EXT_PYTHON) -m zipfile -e $(BUILD)/ext/*.whl $(DESTDIR)$(PREFIX)/lib/vizbpf/python
+
+.PHONY: ext ext-test ext-install

@@ -12,6 +12,7 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -297,6 +298,30 @@ def _run(module, command):
     return 0
 
 
+def _is_program(path):
+    """What `python3` could run, rather than a command of another kind."""
+    if path.endswith((".py", ".pyw", ".pyz", ".zip")) or os.path.isdir(path):
+        return True
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return False
+    return first.startswith(b"#!") and b"python" in first
+
+
+def _run_command(command):
+    """A program that is not Python itself: its Python children are recorded."""
+    child = subprocess.Popen(command)
+    while True:
+        try:
+            status = child.wait()
+            break
+        except KeyboardInterrupt:
+            continue  # it got the signal too, and decides
+    return status if status >= 0 else 128 - status
+
+
 def _run_script(command):
     path = command[0]
     with io.open_code(os.path.abspath(path)) as file:
@@ -325,8 +350,13 @@ def main(arguments):
     global _launch, _first
     options = options_module.parse(arguments)
     path = options_module.output_path(options, os.getpid())
-    if options.module is None and not os.path.exists(options.command[0]):
-        print("vizbpf: there is no file %s" % options.command[0], file=sys.stderr)
+    program = options.command[0] if options.module is None else None
+    is_command = program is not None and not _is_program(program)
+    if is_command and (shutil.which(program) is None or options.ignore_multiprocess):
+        print("vizbpf: there is no program %s" % program, file=sys.stderr)
+        return 2
+    if program is not None and not is_command and not os.path.exists(program):
+        print("vizbpf: there is no file %s" % program, file=sys.stderr)
         return 2
     folder = tempfile.mkdtemp(prefix="vizbpf-")
     taken = options_module.tracer_arguments(options)
@@ -351,6 +381,8 @@ def main(arguments):
         print("vizbpf: recording from inside the process (root would add: processes that run "
               "already, other users', the kernel's view, traces that survive SIGKILL)",
               file=sys.stderr)
+    if is_command:
+        return _run_command(options.command)
     # The user's program must not find the name of our package in its way.
     sys.modules.pop("vizbpf.__main__", None)
     _launch.start()

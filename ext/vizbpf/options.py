@@ -16,6 +16,13 @@ def duration(text):
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
+class _Extend(argparse.Action):
+    """Several values, and several times."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, (getattr(namespace, self.dest) or []) + values)
+
+
 class _Parser(argparse.ArgumentParser):
     def option(self, name, *short, **settings):
         names = list(short) + ["--" + name]
@@ -34,7 +41,8 @@ def _parser():
               "       %(prog)s [options] [--] -m module [arguments]",
         description="Runs a Python program and records every function call of it, and of its "
                     "Python children, without root.")
-    parser.option("output_file", "-o", default=None, help="result.json; .json.gz packs it")
+    parser.option("output_file", "-o", "--output", default=None,
+                  help="result.json; .json.gz packs it")
     parser.option("output_dir", default=None)
     parser.flag("unique_output_file", "-u", help="the time and the pid become part of the name")
     parser.flag("pid_suffix", help="the pid becomes part of the name")
@@ -44,8 +52,12 @@ def _parser():
                   help="events kept of a process, the latest ones (default: %(default)s)")
     parser.option("max_stack_depth", type=int, default=-1)
     parser.option("min_duration", type=duration, default=0.0, help="us, or with a unit: 1ms")
-    parser.option("include_files", nargs="*", default=None)
-    parser.option("exclude_files", nargs="*", default=None)
+    parser.option("include_files", nargs="*", action=_Extend, default=None)
+    parser.option("exclude_files", nargs="*", action=_Extend, default=None)
+    parser.add_argument("--no-follow", dest="ignore_multiprocess", action="store_true",
+                        help=argparse.SUPPRESS)  # as the program vizbpf calls it
+    parser.add_argument("--no-sources", "--no_sources", dest="no_file_info", action="store_true",
+                        help=argparse.SUPPRESS)
     for name, text in (("ignore_c_function", None), ("ignore_frozen", None),
                        ("log_func_args", "show arguments (repr, bounded)"),
                        ("log_func_retval", "show results (repr, bounded)"),

@@ -207,6 +207,9 @@ def test_options():
     assert parse(["--min_duration", "100ns", "x.py"]).min_duration == 0.1
     found = parse(["--include_files", "a", "b", "--", "x.py", "y"])
     assert found.include_files == ["a", "b"] and found.command == ["x.py", "y"]
+    found = parse(["--output", "o.json", "--include-files", "a", "--include_files", "b", "--no-follow",
+                   "--no-sources", "--", "x.py"])
+    assert found.include_files == ["a", "b"] and found.ignore_multiprocess and found.no_file_info
     found = parse(["-q", "-m", "mod", "-m", "z"])
     assert (found.module, found.command) == ("mod", ["-m", "z"])
     for words in ([], ["-m"], ["--min_duration", "soon", "x.py"], ["--nonsense", "x.py"],
@@ -223,6 +226,20 @@ def test_options():
             sys.stderr = stderr
     path = options.output_path(parse(["-o", "a.json.gz", "--pid_suffix", "--output_dir", "/d", "x"]), 5)
     assert path == "/d/a_5.json.gz", path
+
+
+def test_commands_that_are_not_python():
+    with folder() as here:
+        script = write(os.path.join(here, "run.sh"), "#!/bin/sh\n%s -c 'def sub(): pass\nsub()'\nexit 9\n"
+                       % sys.executable)
+        os.chmod(script, 0o755)
+        out = os.path.join(here, "out.json")
+        result = python("-m", "vizbpf", "-q", "-o", out, script)
+        assert result.returncode == 9 and not result.stderr, result
+        assert len(find(load(out), "sub")) == 1
+        tool = write(os.path.join(here, "tool"), "#!/usr/bin/env python3\ndef inside(): pass\ninside()\n")
+        assert python("-m", "vizbpf", "-q", "-o", out, tool).returncode == 0
+        assert find(load(out), "inside")
 
 
 def test_quiet_and_not():
