@@ -83,7 +83,7 @@ again:
 		key = next;
 		previous = &key;
 		if (!bpf_map_lookup_elem(s->stack_guard.guards, &key, &state) && state.held &&
-		    state.stopped == 2 && (all || now - state.held >= RESCUE_SECONDS))
+		    state.stopped == 2 && (all || (int32_t)(now - state.held) >= RESCUE_SECONDS))
 			held[nr++] = key;
 	}
 	for (i = 0; i < nr; i++) {
