@@ -44,7 +44,6 @@ static int on_calls(void *ctx, const struct viz_call *calls, size_t nr)
 	struct viz_session *s = ctx;
 
 	s->trace->calls += nr;
-	viz_summary__calls(calls, nr);
 	if (!s->flight)
 		return s->writer->ops->calls(s->writer, calls, nr);
 	if (s->opt->nr_triggers)
@@ -437,8 +436,9 @@ int viz_session__run(struct viz_options *opt)
 	if (err)
 		goto cleanup;
 	err = end_err;
-	if (s->writer->ops->end(s->writer) && !err)
-		err = -EIO;
+	end_err = s->writer->ops->end(s->writer);
+	if (!err)
+		err = end_err;
 	if (err)
 		viz_error("%s: %s (what was written is kept and valid)", opt->path, strerror(-err));
 	viz_summary__end(s, err);

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,45 +12,9 @@
 enum { HOTTEST = 5 };
 
 static struct {
-	uint64_t *total;		/* ns by function */
-	uint64_t *count;
-	uint32_t nr;
 	uint64_t last_calls, last_ts;
 	bool line;			/* a status line stands on the terminal */
 } sum;
-
-static bool reserve(uint32_t func)
-{
-	uint32_t nr = sum.nr ? sum.nr : 1024;
-	uint64_t *total, *count;
-
-	if (func < sum.nr)
-		return true;
-	while (nr <= func)
-		nr *= 2;
-	total = realloc(sum.total, nr * sizeof(*total));
-	if (!total)
-		return false;
-	sum.total = total;
-	count = realloc(sum.count, nr * sizeof(*count));
-	if (!count)
-		return false;
-	sum.count = count;
-	memset(total + sum.nr, 0, (nr - sum.nr) * sizeof(*total));
-	memset(count + sum.nr, 0, (nr - sum.nr) * sizeof(*count));
-	sum.nr = nr;
-	return true;
-}
-
-void viz_summary__calls(const struct viz_call *calls, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++) {
-		if (!reserve(calls[i].func))
-			return;
-		sum.total[calls[i].func] += calls[i].dur;
-		sum.count[calls[i].func]++;
-	}
-}
 
 static const char *size_text(uint64_t bytes, char *buf, size_t size)
 {
@@ -138,15 +101,16 @@ void viz_summary__status(struct viz_session *s)
 
 static void print_hottest(struct viz_session *s)
 {
-	uint32_t best[HOTTEST], nr = 0;
+	uint32_t best[HOTTEST], nr = 0, funcs;
+	const struct viz_own_time *own = viz_timeline__own(s->timeline, &funcs);
 	char total[32], count[32];
 
-	for (uint32_t f = 0; f < sum.nr && f < s->trace->nr_funcs; f++) {
+	for (uint32_t f = 0; f < funcs && f < s->trace->nr_funcs; f++) {
 		uint32_t at = nr;
 
-		if (!sum.count[f])
+		if (!own[f].calls)
 			continue;
-		while (at && sum.total[best[at - 1]] < sum.total[f])
+		while (at && own[best[at - 1]].ns < own[f].ns)
 			at--;
 		if (at == HOTTEST)
 			continue;
@@ -156,13 +120,13 @@ static void print_hottest(struct viz_session *s)
 		best[at] = f;
 	}
 	if (nr)
-		viz_info("  longest in all (callees included):");
+		viz_info("  most time, callees left out (waiting counts):");
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct viz_func *f = &s->trace->funcs[best[i]];
 
 		viz_info("  %10s  %12s calls  %s (%s:%u)",
-			 time_text(sum.total[best[i]], total, sizeof(total)),
-			 count_text(sum.count[best[i]], count, sizeof(count)), f->name, f->file,
+			 time_text(own[best[i]].ns, total, sizeof(total)),
+			 count_text(own[best[i]].calls, count, sizeof(count)), f->name, f->file,
 			 f->line);
 	}
 }
@@ -196,7 +160,7 @@ void viz_summary__end(struct viz_session *s, int err)
 	if (sum.line)
 		fputs("\r\033[K", stderr);
 	if (err || viz_log_quiet)
-		goto cleanup;
+		return;
 	viz_info("%s calls in %.1f s (%.0f calls/s), lost %s",
 		 count_text(s->trace->calls, calls, sizeof(calls)), seconds,
 		 seconds > 0 ? (double)s->trace->calls / seconds : 0.0,
@@ -205,8 +169,4 @@ void viz_summary__end(struct viz_session *s, int err)
 	print_hottest(s);
 	viz_info("%s written (%s). To look at it:\n  vizbpf view %s", s->opt->path,
 		 size_text(viz_output__size(s->writer->out), size, sizeof(size)), s->opt->path);
-cleanup:
-	free(sum.total);
-	free(sum.count);
-	memset(&sum, 0, sizeof(sum));
 }

@@ -5,8 +5,6 @@
 
 #include "session.h"
 
-/* Counts by function, for the hottest ones. */
-void viz_summary__calls(const struct viz_call *calls, size_t nr);
 /* Recording has begun: says of what, and how to stop. */
 void viz_summary__begin(struct viz_session *s);
 /* One line that is written over and over, on a terminal only. */

@@ -24,6 +24,7 @@ struct open_call {
 	uint32_t sp, frame, caller;
 	uint32_t flags;
 	uint32_t depth;			/* recorded calls around it */
+	uint64_t inner;			/* ns of the calls that it made, as far as recorded */
 };
 
 /* One chain of open calls: a thread has one, and one more for each greenlet seen in it. */
@@ -50,6 +51,8 @@ struct viz_timeline {
 	struct viz_lane *lanes;
 	uint8_t *verdicts;		/* by function, enum viz_verdict */
 	uint32_t nr_verdicts;
+	struct viz_own_time *own;	/* by function */
+	uint32_t nr_own;
 	struct viz_call batch[BATCH];
 	size_t nr_batch;
 	int err;
@@ -83,6 +86,7 @@ void viz_timeline__free(struct viz_timeline *tl)
 		free(lane);
 	}
 	free(tl->verdicts);
+	free(tl->own);
 	free(tl);
 }
 
@@ -197,6 +201,28 @@ static int push(struct viz_lane *lane, struct fiber *f, const struct open_call *
 	return 0;
 }
 
+static void count_own(struct viz_timeline *tl, uint32_t func, uint64_t ns)
+{
+	if (func >= tl->nr_own) {
+		uint32_t nr = tl->trace->nr_funcs + 256;
+		struct viz_own_time *grown = realloc(tl->own, nr * sizeof(*grown));
+
+		if (!grown)
+			return;
+		memset(grown + tl->nr_own, 0, (nr - tl->nr_own) * sizeof(*grown));
+		tl->own = grown;
+		tl->nr_own = nr;
+	}
+	tl->own[func].ns += ns;
+	tl->own[func].calls++;
+}
+
+const struct viz_own_time *viz_timeline__own(const struct viz_timeline *tl, uint32_t *nr)
+{
+	*nr = tl->nr_own;
+	return tl->own;
+}
+
 static void emit(struct viz_timeline *tl, uint32_t track, uint64_t begin, uint64_t end,
 		 uint32_t func, uint32_t flags)
 {
@@ -218,20 +244,27 @@ static void emit(struct viz_timeline *tl, uint32_t track, uint64_t begin, uint64
 static void pop(struct viz_timeline *tl, struct fiber *f, uint64_t ts, uint32_t flags)
 {
 	struct open_call *c = &f->calls[--f->nr];
+	uint64_t dur;
 
-	if (c->flags & OPEN_HIDDEN)
-		return;
 	/* The records of one ring are almost, not exactly, in order of time. */
 	if (ts < c->begin)
 		ts = c->begin;
-	if (tl->filter && ts - c->begin < tl->filter->min_duration)
+	dur = ts - c->begin;
+	if (c->flags & OPEN_HIDDEN || (tl->filter && dur < tl->filter->min_duration)) {
+		if (f->nr)
+			f->calls[f->nr - 1].inner += c->inner;
 		return;
+	}
+	if (f->nr)
+		f->calls[f->nr - 1].inner += dur;
+	count_own(tl, c->func, dur > c->inner ? dur - c->inner : 0);
 	emit(tl, f->track, c->begin, ts, c->func, (c->flags & 0xffff) | flags);
 }
 
 int viz_lane__whole(struct viz_lane *lane, uint64_t begin, uint64_t end, uint32_t func,
 		    uint32_t flags)
 {
+	count_own(lane->tl, func, end < begin ? 0 : end - begin);
 	emit(lane->tl, lane->fibers[lane->cur].track, begin, end < begin ? begin : end, func, flags);
 	return lane->tl->err;
 }

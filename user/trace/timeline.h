@@ -56,6 +56,11 @@ int viz_lane__close(struct viz_lane *lane, uint64_t ts);
 void viz_lane__switches(struct viz_lane *lane);
 /* Depth of the open calls. */
 size_t viz_lane__depth(const struct viz_lane *lane);
+/* Time that functions spent themselves, callees left out, by index; *@nr entries. */
+struct viz_own_time {
+	uint64_t ns, calls;
+};
+const struct viz_own_time *viz_timeline__own(const struct viz_timeline *tl, uint32_t *nr);
 /* Hands over what is batched. */
 int viz_timeline__flush(struct viz_timeline *tl);
 
