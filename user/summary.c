@@ -7,13 +7,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "output/file.h"
 
 enum { HOTTEST = 5 };
 
 static struct {
 	uint64_t last_calls, last_ts;
-	bool line;			/* a status line stands on the terminal */
+	bool line; /* a status line stands on the terminal */
 } sum;
 
 static const char *size_text(uint64_t bytes, char *buf, size_t size)
@@ -24,34 +25,6 @@ static const char *size_text(uint64_t bytes, char *buf, size_t size)
 		snprintf(buf, size, "%.1f KiB", (double)bytes / 1024);
 	else
 		snprintf(buf, size, "%.1f MiB", (double)bytes / 1048576);
-	return buf;
-}
-
-static const char *time_text(uint64_t ns, char *buf, size_t size)
-{
-	if (ns < 10000)
-		snprintf(buf, size, "%" PRIu64 " ns", ns);
-	else if (ns < 10000000)
-		snprintf(buf, size, "%.1f us", (double)ns / 1e3);
-	else if (ns < 10000000000ull)
-		snprintf(buf, size, "%.1f ms", (double)ns / 1e6);
-	else
-		snprintf(buf, size, "%.1f s", (double)ns / 1e9);
-	return buf;
-}
-
-/* "12345678" as "12,345,678". */
-static const char *count_text(uint64_t n, char *buf, size_t size)
-{
-	char digits[32];
-	size_t len = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, n), out = 0;
-
-	for (size_t i = 0; i < len && out + 2 < size; i++) {
-		if (i && (len - i) % 3 == 0)
-			buf[out++] = ',';
-		buf[out++] = digits[i];
-	}
-	buf[out] = '\0';
 	return buf;
 }
 
@@ -86,12 +59,13 @@ void viz_summary__status(struct viz_session *s)
 		return;
 	if (now - sum.last_ts < 500000000)
 		return;
-	rate = sum.last_ts ? (double)(calls - sum.last_calls) * 1e9 / (double)(now - sum.last_ts) : 0;
+	rate = sum.last_ts ? (double)(calls - sum.last_calls) * 1e9 / (double)(now - sum.last_ts)
+			   : 0;
 	sum.last_calls = calls;
 	sum.last_ts = now;
 	fprintf(stderr, "\r%.1f s  %u processes  %u threads  %s calls  %.0f/s  %s\033[K",
 		(double)(now - s->trace->begin) / 1e9, s->nr_active, s->nr_lanes,
-		count_text(calls, count, sizeof(count)), rate,
+		viz_text__count(count, sizeof(count), calls), rate,
 		size_text(viz_output__size(s->writer->out), size, sizeof(size)));
 	if (s->trace->lost)
 		fprintf(stderr, "  lost %" PRIu64, s->trace->lost);
@@ -125,9 +99,9 @@ static void print_hottest(struct viz_session *s)
 		const struct viz_func *f = &s->trace->funcs[best[i]];
 
 		viz_info("  %10s  %12s calls  %s (%s:%u)",
-			 time_text(own[best[i]].ns, total, sizeof(total)),
-			 count_text(own[best[i]].calls, count, sizeof(count)), f->name, f->file,
-			 f->line);
+			 viz_text__duration(total, sizeof(total), own[best[i]].ns),
+			 viz_text__count(count, sizeof(count), own[best[i]].calls), f->name,
+			 f->file, f->line);
 	}
 }
 
@@ -140,9 +114,10 @@ static void print_processes(struct viz_session *s)
 
 		if (!p->engine)
 			continue;
-		viz_info("  pid %u (%s): CPython %s, engine %s%s%s", p->pid, p->name ? p->name : "?",
-			 p->python ? p->python : "?", p->engine, p->lost ? ", lost " : "",
-			 p->lost ? count_text(p->lost, lost, sizeof(lost)) : "");
+		viz_info("  pid %u (%s): CPython %s, engine %s%s%s", p->pid,
+			 p->name ? p->name : "?", p->python ? p->python : "?", p->engine,
+			 p->lost ? ", lost " : "",
+			 p->lost ? viz_text__count(lost, sizeof(lost), p->lost) : "");
 		if (p->limits && p->limits[0])
 			viz_info("    not complete: %s", p->limits);
 	}
@@ -162,9 +137,9 @@ void viz_summary__end(struct viz_session *s, int err)
 	if (err || viz_log_quiet)
 		return;
 	viz_info("%s calls in %.1f s (%.0f calls/s), lost %s",
-		 count_text(s->trace->calls, calls, sizeof(calls)), seconds,
+		 viz_text__count(calls, sizeof(calls), s->trace->calls), seconds,
 		 seconds > 0 ? (double)s->trace->calls / seconds : 0.0,
-		 count_text(s->trace->lost, lost, sizeof(lost)));
+		 viz_text__count(lost, sizeof(lost), s->trace->lost));
 	print_processes(s);
 	print_hottest(s);
 	viz_info("%s written (%s). To look at it:\n  vizbpf view %s", s->opt->path,
