@@ -428,6 +428,7 @@ int viz_session__run(struct viz_options *opt)
 		goto cleanup;
 	err = opt->launches ? attach_launched(s) : attach_existing(s);
 	if (!err) {
+		s->ready = viz_session__now();
 		say_ready(opt);
 		viz_summary__begin(s);
 		loop(s);

@@ -93,6 +93,7 @@ struct viz_session {
 		char reason[256];
 	} snapshot;
 	int signals;			/* signalfd */
+	uint64_t ready;			/* when everything was in place, ns */
 	bool paused;			/* --start-paused, SIGUSR2: no new calls */
 	struct viz_target *targets;
 	struct viz_hash by_pid;		/* pid -> index into by_index */

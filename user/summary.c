@@ -64,7 +64,7 @@ void viz_summary__status(struct viz_session *s)
 	sum.last_calls = calls;
 	sum.last_ts = now;
 	fprintf(stderr, "\r%.1f s  %u processes  %u threads  %s calls  %.0f/s  %s\033[K",
-		(double)(now - s->trace->begin) / 1e9, s->nr_active, s->nr_lanes,
+		(double)(now - s->ready) / 1e9, s->nr_active, s->nr_lanes,
 		viz_text__count(count, sizeof(count), calls), rate,
 		size_text(viz_output__size(s->writer->out), size, sizeof(size)));
 	if (s->trace->lost)
@@ -129,7 +129,7 @@ static void print_processes(struct viz_session *s)
 
 void viz_summary__end(struct viz_session *s, int err)
 {
-	double seconds = (double)(s->trace->end - s->trace->begin) / 1e9;
+	double seconds = (double)(s->trace->end - s->ready) / 1e9;
 	char calls[32], size[32], lost[32];
 
 	if (sum.line)
