@@ -93,7 +93,7 @@ int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpr
 	}
 	nr = viz_interpreter__states(interp, states, VIZ_INSTANCES_MAX);
 	if (nr <= 0) {
-		err = nr ? nr : -EAGAIN;
+		err = nr == -ESRCH ? nr : -EAGAIN;
 		viz_why(why, why_size, err, "its interpreter is not initialised yet");
 		goto cleanup;
 	}
@@ -107,7 +107,7 @@ cleanup:
 	return err;
 }
 
-int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampoline *parent,
+int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
 			   const struct viz_interpreter *interp)
 {
 	struct viz_trampoline *t = calloc(1, sizeof(*t));
@@ -126,6 +126,8 @@ int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampol
 		.vdso = parent->vdso,
 		.symbols = parent->symbols,
 		.switches = parent->switches,
+		.parent = parent,
+		.next_child = parent->children,
 		.start_time = viz_procfs__start_time(interp->pid),
 		/* it may have ended already: what it recorded is there all the same */
 		.mem = viz_remote__open(interp->pid, O_RDWR),
@@ -150,6 +152,7 @@ int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampol
 		if (from->file)
 			from->file->users++;
 	}
+	parent->children = t;
 	*out = t;
 	return 0;
 }
@@ -388,6 +391,19 @@ void viz_trampoline__detach(struct viz_trampoline *t)
 	}
 }
 
+static void leave_family(struct viz_trampoline *t)
+{
+	struct viz_trampoline **at;
+
+	for (struct viz_trampoline *c = t->children; c; c = c->next_child)
+		c->parent = NULL;
+	for (at = t->parent ? &t->parent->children : NULL; at && *at; at = &(*at)->next_child)
+		if (*at == t) {
+			*at = t->next_child;
+			break;
+		}
+}
+
 void viz_trampoline__free(struct viz_trampoline *t)
 {
 	bool gone;
@@ -395,6 +411,7 @@ void viz_trampoline__free(struct viz_trampoline *t)
 	if (!t)
 		return;
 	viz_trampoline__detach(t);
+	leave_family(t);
 	gone = viz_procfs__start_time(t->pid) != t->start_time;
 	for (int i = 0; i < t->nr_instances; i++) {
 		viz_instance__drop_ring(t, &t->instances[i], gone);

@@ -70,7 +70,7 @@ int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpr
 			   const struct viz_trampoline_params *params, char *why, size_t why_size);
 /* The child of a fork of a process that is attached with follow: reads its ring
  * once it opens one. @interp is the child's. */
-int viz_trampoline__forked(struct viz_trampoline **out, const struct viz_trampoline *parent,
+int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
 			   const struct viz_interpreter *interp);
 /* A child (or a child's child) that records and has no reader yet: its pid as
  * it sees itself, 0: none. For those who are not told of forks. */

@@ -125,6 +125,7 @@ int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char
 int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size)
 {
 	struct viz_places places;
+	uint64_t state;
 	pid_t ns_pid;
 	size_t size, loader;
 	uint32_t entry;
@@ -138,6 +139,9 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 			why, why_size);
 	if (err)
 		return err;
+	/* it is just being started: what it will have mapped is seen at the attach */
+	if (viz_interpreter__states(interp, &state, 1) <= 0)
+		return 0;
 	mem = viz_remote__open(interp->pid, O_RDWR);
 	if (mem < 0)
 		return viz_why(why, why_size, -ENOTSUP, "its memory cannot be written: %s",

@@ -74,20 +74,26 @@ static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool 
 	return 0;
 }
 
-/* The program's own code begins with the first outermost call that is not the
- * import system's: __main__, or runpy for -m. */
+/* The program's own code begins with the first outermost call that is not the import
+ * system's: __main__, or runpy for -m. */
+static bool is_main(const struct recording *r, uint32_t func)
+{
+	const struct viz_func *f = &r->s->trace->funcs[func];
+
+	return !strcmp(f->name, "_run_module_as_main") ||
+	       (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8));
+}
+
 static bool still_starting(struct recording *r, const struct viz_edge *e)
 {
-	const struct viz_func *f = &r->s->trace->funcs[e->func];
-
 	if (e->kind == VIZ_EDGE_LEAVE) {
 		if (r->startup_depth)
 			r->startup_depth--;
 		return true;
 	}
-	if (!r->startup_depth++ &&
-	    (!strcmp(f->name, "_run_module_as_main") ||
-	     (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8))))
+	if (e->flags & VIZ_ENTER_CHAIN && !e->caller)
+		r->startup_depth = 0;
+	if (!r->startup_depth++ && is_main(r, e->func))
 		r->t->in_startup = false;
 	return r->t->in_startup;
 }
@@ -116,6 +122,8 @@ static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edg
 	struct recording *r = ctx;
 	struct viz_thread_lane *lane;
 
+	if (r->t->in_startup && nr && is_main(r, frames[0].func))
+		r->t->in_startup = false;
 	if (r->t->in_startup) {
 		r->startup_depth = nr;
 		return 0;

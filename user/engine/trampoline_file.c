@@ -97,18 +97,35 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 	return 0;
 }
 
+/* The parent's file was not there yet when the child was forked. */
+static void adopt_file(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_tramp_file *f = NULL;
+
+	if (t->parent)
+		f = t->parent->instances[in - t->instances].file;
+	if (!f)
+		return;
+	f->users++;
+	in->file = f;
+}
+
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f;
 	struct viz_rec_ring *ring;
 
-	if (t->child)
-		return in->file ? find_child_ring(t, in) : 0;
+	if (t->child && !in->file)
+		adopt_file(t, in);
+	if (in->file)
+		return find_child_ring(t, in);
 	f = open_file(t, in);
 	if (!f)
 		return 0;
 	ring = map_region(t, f, 0);
-	in->coming = ring && is_ours(t, ring);
+	/* a child that was forked before its parent's loader ran has run its own: a file apart */
+	in->coming = ring && is_ours(t, ring) &&
+		     (!t->child || (t->ns_pid && ring->pid == (uint32_t)t->ns_pid));
 	if (!in->coming || !__atomic_load_n(&ring->state, __ATOMIC_ACQUIRE)) {
 		if (ring)
 			munmap(ring, viz_instance__ring_bytes(t));
@@ -137,7 +154,7 @@ void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, 
 		fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			  (off_t)(VIZ_REC_PAGE + in->region * size), (off_t)size);
 	}
-	if (in->ring && t->child && gone) {
+	if (in->ring && in->region && gone) {
 		f->claimed &= ~(1ull << in->region);
 		__atomic_fetch_and(&f->dir->taken, ~(1ull << in->region), __ATOMIC_RELEASE);
 	}

@@ -59,6 +59,8 @@ struct viz_trampoline {
 	uint64_t vdso;
 	uint64_t start_time;
 	bool child;
+	struct viz_trampoline *parent; /* NULL: it is over */
+	struct viz_trampoline *children, *next_child;
 	pid_t ns_pid; /* of a child as it sees itself; 0: not known any more */
 	bool switches;
 	int mem;
