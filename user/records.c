@@ -219,6 +219,8 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
 
+	viz_debug(VIZ_LOG_LIFE, "pid %u is about to run an interpreter%s", rec->tgid,
+		  rec->head.flags & VIZ_LIFE_HELD ? ", and waits" : "");
 	if (!t)
 		t = viz_session__add_target(s, (pid_t)rec->tgid);
 	if (t)

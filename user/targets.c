@@ -13,7 +13,6 @@
 #include "base/utf8.h"
 #include "custom_events.h"
 #include "flight.h"
-#include "hold.h"
 #include "live_names.h"
 #include "session.h"
 #include "sources.h"
@@ -287,33 +286,14 @@ release:
 	return err;
 }
 
-/* Whether the file a process runs is called python: worth being stopped for. */
-static bool looks_like_python(pid_t pid)
-{
-	char link[64], path[4096];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0)
-		return false;
-	path[n] = '\0';
-	return strstr(strrchr(path, '/') ?: path, "python") != NULL;
-}
-
 void viz_session__prepare_new(struct viz_session *s, struct viz_target *t)
 {
 	char why[512];
-	bool held;
 	int err;
 
 	if (t->state != VIZ_TARGET_WANTED)
 		return;
-	/* To get to know a build takes longer than an interpreter takes to start. */
-	held = looks_like_python(t->pid) && viz_hold__begin(s, t->pid);
 	err = viz_session__prepare(s, t, why, sizeof(why));
-	if (held)
-		viz_hold__end(s, t->pid);
 	if (err == -ENOEXEC || err == -ESRCH)
 		viz_debug(VIZ_LOG_LIFE, "%s", why);
 	else if (err && !t->refused)
