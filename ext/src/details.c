@@ -44,7 +44,7 @@ static bool put_shown(struct viz_text *text, PyObject *value)
 	shown = PyObject_CallFunctionObjArgs(viz_recorder.repr, value, NULL);
 	if (!shown || !PyUnicode_Check(shown)) {
 		Py_XDECREF(shown);
-		PyErr_Clear();
+		viz_error__drop();
 		return viz_text__puts(text, "\"(not representable)\"");
 	}
 	ok = viz_text__value(text, shown);
@@ -59,7 +59,7 @@ bool viz_details__retval(struct viz_text *text, PyObject *value)
 
 	PyErr_Fetch(&type, &error, &trace);
 	ok = put_shown(text, value);
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return ok;
 }
@@ -76,7 +76,7 @@ static void put_arguments(struct viz_text *text, PyObject *names, PyObject *loca
 		bool ok;
 
 		if (!value) { /* a cell that is not filled yet, or deleted */
-			PyErr_Clear();
+			viz_error__drop();
 			continue;
 		}
 		ok = (first || viz_text__puts(text, ",")) && viz_text__value(text, name) &&
@@ -117,7 +117,7 @@ char *viz_details__args(const struct viz_known *known)
 	Py_DECREF(names);
 	Py_DECREF(locals);
 cleanup:
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return copy;
 }
@@ -133,7 +133,7 @@ static PyObject *current_task_function(void)
 	tasks = modules ? PyDict_GetItemString(modules, "asyncio.tasks") : NULL;
 	if (tasks)
 		viz_recorder.current_task = PyObject_GetAttrString(tasks, "current_task");
-	PyErr_Clear();
+	viz_error__drop();
 	return viz_recorder.current_task;
 }
 
@@ -177,7 +177,7 @@ uint32_t viz_details__lane(void)
 		lane = lane_of(task, name);
 	Py_XDECREF(task);
 	Py_XDECREF(name);
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return lane;
 }

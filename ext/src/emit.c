@@ -55,7 +55,7 @@ static uint64_t identity(struct viz_module *module, PyObject *value)
 		return 0;
 	if (PyLong_Check(value)) {
 		hash = PyLong_AsUnsignedLongLongMask(value);
-		PyErr_Clear();
+		viz_error__drop();
 		return hash;
 	}
 	for (const char *c = plain(module, value, data, sizeof(data)); *c; c++)
@@ -125,7 +125,7 @@ static PyObject *emit_counter(PyObject *self, PyObject *const *args, Py_ssize_t 
 		Py_RETURN_NONE;
 	if (PyFloat_Check(slots[1]) || PyLong_Check(slots[1])) {
 		number = PyFloat_AsDouble(slots[1]); /* an int too large for it gives -1 */
-		PyErr_Clear();
+		viz_error__drop();
 		memcpy(&bits, &number, sizeof(bits));
 	} else {
 		many = slots[1];

@@ -46,7 +46,7 @@ static const struct viz_known *remember(const void *key, PyObject *keep, uint32_
 	if (viz_recorder.nr_known >= viz_recorder.cap_known / 2 && !grow_known())
 		return NULL;
 	if (keep && PyList_Append(viz_recorder.kept, keep)) {
-		PyErr_Clear();
+		viz_error__drop();
 		return NULL;
 	}
 	at = (uint32_t)(((uintptr_t)key >> 4) * 0x9e3779b1u) >> 7 & (viz_recorder.cap_known - 1);
@@ -154,7 +154,7 @@ cleanup:
 	Py_XDECREF(line);
 	Py_XDECREF(flags);
 	Py_XDECREF(full);
-	PyErr_Clear();
+	viz_error__drop();
 	return known;
 }
 
@@ -177,14 +177,14 @@ static PyObject *c_function_name(PyObject *callable)
 	PyObject *self = PyObject_GetAttrString(callable, "__self__");
 	PyObject *name = PyObject_GetAttrString(callable, "__name__"), *owner = NULL, *full = NULL;
 
-	PyErr_Clear();
+	viz_error__drop();
 	if (!name)
 		goto cleanup;
 	if (!self || self == Py_None || PyModule_Check(self))
 		owner = PyObject_GetAttrString(callable, "__module__");
 	else
 		owner = type_name(PyType_Check(self) ? (PyTypeObject *)self : Py_TYPE(self));
-	PyErr_Clear();
+	viz_error__drop();
 	full = owner && PyUnicode_Check(owner) ? PyUnicode_FromFormat("%U.%S", owner, name)
 					       : PyUnicode_FromFormat("%S", name);
 cleanup:
@@ -265,7 +265,7 @@ const struct viz_known *viz_names__callable(PyObject *callable)
 		known = remember(key, keep, func,
 				 strncmp(data, own, sizeof(own) - 1) ? VIZ_SHOW : VIZ_HIDE);
 	Py_XDECREF(full);
-	PyErr_Clear();
+	viz_error__drop();
 	return known;
 }
 

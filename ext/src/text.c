@@ -15,6 +15,38 @@ enum {
 
 unsigned int viz_python;
 
+static bool has_no_arguments(PyObject *error)
+{
+	PyObject *args = PyObject_GetAttrString(error, "args");
+	bool none = args && PyTuple_Check(args) && PyTuple_Size(args) == 0;
+
+	Py_XDECREF(args);
+	return none;
+}
+
+void viz_error__drop(void)
+{
+	PyObject *type, *error, *trace;
+	bool interrupted;
+
+	if (!PyErr_Occurred())
+		return;
+	if (!PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+		PyErr_Clear();
+		return;
+	}
+	PyErr_Fetch(&type, &error, &trace);
+	PyErr_NormalizeException(&type, &error, &trace);
+	interrupted =
+		(PyObject *)Py_TYPE(error) == PyExc_KeyboardInterrupt && has_no_arguments(error);
+	Py_XDECREF(type);
+	Py_XDECREF(error);
+	Py_XDECREF(trace);
+	PyErr_Clear();
+	if (interrupted)
+		PyErr_SetInterrupt();
+}
+
 int viz_rules__init(struct viz_rules *rules)
 {
 	PyObject *dict = PyObject_GetAttrString((PyObject *)&PyType_Type, "__dict__");
@@ -157,7 +189,7 @@ static bool put_str(struct viz_text *text, PyObject *value, Py_ssize_t max)
 		goto cleanup;
 	utf8 = PyUnicode_AsUTF8AndSize(part, &size);
 	if (!utf8) { /* lone surrogates */
-		PyErr_Clear();
+		viz_error__drop();
 		bytes = PyUnicode_AsEncodedString(part, "utf-8", "backslashreplace");
 		if (!bytes || PyBytes_AsStringAndSize(bytes, &raw, &size))
 			goto cleanup;
@@ -167,7 +199,7 @@ static bool put_str(struct viz_text *text, PyObject *value, Py_ssize_t max)
 cleanup:
 	Py_XDECREF(part);
 	Py_XDECREF(bytes);
-	PyErr_Clear();
+	viz_error__drop();
 	return ok;
 }
 
@@ -183,7 +215,7 @@ static bool put_type_name(struct viz_text *text, PyTypeObject *type)
 	ok = shown ? put_str(text, shown, 200) : put_string(text, "<object>", 8, false);
 	Py_XDECREF(name);
 	Py_XDECREF(shown);
-	PyErr_Clear();
+	viz_error__drop();
 	return ok;
 }
 
@@ -207,7 +239,7 @@ static bool put_repr(struct viz_text *text, PyObject *value)
 		return put_type_name(text, Py_TYPE(value));
 	shown = PyObject_Repr(value);
 	if (!shown) {
-		PyErr_Clear();
+		viz_error__drop();
 		return put_type_name(text, Py_TYPE(value));
 	}
 	ok = put_str(text, shown, text->rules->repr_max);
@@ -236,18 +268,18 @@ static bool put_int(struct viz_text *text, PyObject *value)
 		snprintf(digits, sizeof(digits), "%lld", number);
 		return viz_text__puts(text, digits);
 	}
-	PyErr_Clear();
+	viz_error__drop();
 	/* Decimal digits of a huge int take quadratic time; asked of int itself, a subclass may
 	 * answer anything. */
 	bits = PyObject_CallMethod((PyObject *)&PyLong_Type, "bit_length", "O", value);
 	nr_bits = bits ? PyLong_AsLong(bits) : -1;
 	Py_XDECREF(bits);
-	PyErr_Clear();
+	viz_error__drop();
 	if (nr_bits >= 0 && nr_bits <= BITS_MAX) {
 		plain = PyObject_CallMethod((PyObject *)&PyLong_Type, "__repr__", "O", value);
 		ok = plain && put_digits(text, plain);
 		Py_XDECREF(plain);
-		PyErr_Clear();
+		viz_error__drop();
 		return ok;
 	}
 	snprintf(digits, sizeof(digits), "<int of %ld bits>", nr_bits);
@@ -329,7 +361,7 @@ static bool put_sequence(struct viz_text *text, PyObject *value, int depth)
 			break;
 		}
 	}
-	PyErr_Clear();
+	viz_error__drop();
 	close_container(text, !tuple ? "]" : i == 1 ? ",)" : ")");
 	return true;
 }
@@ -380,7 +412,7 @@ static bool put_dict(struct viz_text *text, PyObject *value, int depth)
 			break;
 		}
 	}
-	PyErr_Clear();
+	viz_error__drop();
 	close_container(text, "}");
 	return true;
 }
@@ -424,7 +456,7 @@ static bool put_text_value(struct viz_text *text, PyObject *value)
 	ok = shown && put_str(text, shown, max);
 	Py_XDECREF(part);
 	Py_XDECREF(shown);
-	PyErr_Clear();
+	viz_error__drop();
 	return ok;
 }
 
@@ -471,7 +503,7 @@ bool viz_text__value(struct viz_text *text, PyObject *value)
 
 	PyErr_Fetch(&type, &error, &trace);
 	ok = put_value(text, value, 0);
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return ok;
 }
@@ -501,7 +533,7 @@ bool viz_text__plain(struct viz_text *text, PyObject *value)
 	text->python = true;
 	ok = PyUnicode_Check(value) ? put_str(text, value, (Py_ssize_t)text->size)
 				    : put_value(text, value, 0);
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return ok;
 }
@@ -519,7 +551,7 @@ bool viz_text__repr(struct viz_text *text, PyObject *value)
 	plain.python = true;
 	ok = put_value(&plain, value, 0) && viz_text__string(text, data, plain.len);
 	text->cut |= plain.cut;
-	PyErr_Clear();
+	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return ok;
 }

@@ -8,6 +8,13 @@
 
 #include "python.h"
 
+/*
+ * Forgets the error that is set, if any. A Ctrl-C whose handler happened to run in our code
+ * (KeyboardInterrupt, and nothing said with it) is not forgotten: it comes again in the
+ * program's own.
+ */
+void viz_error__drop(void);
+
 /* What a program asked for; one for each interpreter. */
 struct viz_rules {
 	PyObject *excluded; /* tuple of types whose instances are shown by type name; or NULL */

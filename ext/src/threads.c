@@ -106,7 +106,7 @@ void viz_thread__look_for_name(struct viz_thread *t)
 	}
 	Py_XDECREF(ident);
 	Py_XDECREF(name);
-	PyErr_Clear();
+	viz_error__drop();
 }
 
 /* Chunks. */

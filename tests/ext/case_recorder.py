@@ -129,7 +129,7 @@ def test_arguments_and_results():
 def test_hostile_arguments():
     class Bad:
         def __repr__(self):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("mine")
 
     def called(a, self):
         return a
@@ -143,6 +143,31 @@ def test_hostile_arguments():
     assert find(trace, "called")[0]["args"]["func_args"]["a"] == "(not representable)"
     trace = recorded(lambda: called(1, 2), log_func_args=True, log_func_repr=lambda v: "r%s" % v)
     assert find(trace, "called")[0]["args"]["func_args"] == {"a": "r1", "self": "r2"}
+
+
+def test_an_interrupt_is_not_lost():
+    import signal
+
+    class Slow:
+        def __repr__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):  # the handler runs here, in a repr of ours
+                pass
+            return "slow"
+
+    def called(value):
+        for _ in range(100000):
+            pass
+        return value
+
+    def program():
+        try:
+            called(Slow())
+        except KeyboardInterrupt:
+            return
+        raise AssertionError("the interrupt was lost")
+
+    recorded(program, log_func_args=True)
 
 
 def test_exceptions_are_shown_on_request():

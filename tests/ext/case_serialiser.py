@@ -121,7 +121,7 @@ def _hostile(rng, depth=0):
         lambda: "".join(chr(rng.choice([0, 7, 10, 34, 92, 127, 233, 0xd800, 0x20ac, 0x1f600]))
                         for _ in range(rng.randrange(300))),
         lambda: bytes(rng.randrange(256) for _ in range(rng.randrange(400))),
-        lambda: Raises(rng.choice([_Evil(), KeyboardInterrupt(), SystemExit(3), MemoryError(),
+        lambda: Raises(rng.choice([_Evil(), KeyboardInterrupt("mine"), SystemExit(3), MemoryError(),
                                    RecursionError(), StopIteration()])),
         NotText, Surrogate, Huge, Deep, Strange, lambda: IntLike(5), lambda: IntLike(1 << 5000),
         lambda: TextLike("t\"\ud801"), lambda: FloatLike(1.5), lambda: Color.RED, lambda: Strange,
@@ -224,4 +224,4 @@ def test_pending_state_is_left_alone():
         _to_json(Raises(ValueError("x")))
         _to_json([Deep()])
         assert repr(error) == "KeyError('mine')"
-    _to_json(Raises(KeyboardInterrupt()))
+    _to_json(Raises(KeyboardInterrupt("mine")))
