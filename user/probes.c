@@ -4,17 +4,20 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "../bpf/select.h"
 #include "vizbpf.skel.h"
 
-enum { LINKS_MAX = 48 };
+enum { LINKS_MAX = 48, CLOSING_MAX = 64 };
 
 struct viz_attachment {
 	struct viz_attachment *next;
@@ -29,6 +32,7 @@ struct viz_attachment {
 
 struct viz_probes {
 	struct vizbpf_bpf *skel;
+	struct bpf_program *eval_enter;	/* the one that this kernel can load */
 	struct viz_guardian *guardian;
 	struct ring_buffer *rings;
 	int ring_fd;
@@ -84,6 +88,17 @@ static int open_ring(struct viz_probes *probes)
 	return probes->rings ? 0 : -errno;
 }
 
+/* bpf_find_vma() came with 5.17 (commit 7c7e3d31e785). */
+static void choose_programs(struct viz_probes *probes)
+{
+	struct bpf_program *with = probes->skel->progs.eval_enter;
+	struct bpf_program *without = probes->skel->progs.eval_enter_assuming;
+	bool has = libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) == 1;
+
+	probes->eval_enter = has ? with : without;
+	bpf_program__set_autoload(has ? without : with, false);
+}
+
 static const char *explain_load(int err)
 {
 	if (err == -EPERM || err == -EACCES)
@@ -115,6 +130,7 @@ struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ct
 		free(probes);
 		return NULL;
 	}
+	choose_programs(probes);
 	probes->skel->data->ring_wakeup_bytes = ring_size / 2;
 	err = make_ring(probes);
 	if (!err)
@@ -132,10 +148,50 @@ struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ct
 	return probes;
 }
 
+/*
+ * Taking one probe away waits until no processor can be in it any more: some ten milliseconds,
+ * on a busy machine hundreds. The session must not stand still for that, and waiting for all
+ * probes at once takes no longer than for one.
+ */
+static atomic_uint closing;
+
+static void *close_link(void *link)
+{
+	bpf_link__destroy(link);
+	atomic_fetch_sub(&closing, 1);
+	return NULL;
+}
+
+static void close_soon(struct bpf_link *link)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (atomic_fetch_add(&closing, 1) < CLOSING_MAX && !pthread_attr_init(&attr)) {
+		int err;
+
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		pthread_attr_setstacksize(&attr, 256 << 10);
+		err = pthread_create(&thread, &attr, close_link, link);
+		pthread_attr_destroy(&attr);
+		if (!err)
+			return;
+	}
+	close_link(link);
+}
+
+static void wait_for_closing(void)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	while (atomic_load(&closing))
+		nanosleep(&pause, NULL);
+}
+
 static void free_attachment(struct viz_attachment *a)
 {
 	for (unsigned int i = 0; i < a->nr_links; i++)
-		bpf_link__destroy(a->links[i]);
+		close_soon(a->links[i]);
 	free(a);
 }
 
@@ -154,6 +210,7 @@ void viz_probes__free(struct viz_probes *probes)
 		next = a->next;
 		free_attachment(a);
 	}
+	wait_for_closing();
 	ring_buffer__free(probes->rings);
 	vizbpf_bpf__destroy(probes->skel);
 	if (probes->ring_fd >= 0)
@@ -213,7 +270,7 @@ static int attach_eval(struct viz_probes *probes, struct viz_attachment *a, char
 	/* Ends first: a call that is seen to begin is seen to end. */
 	for (unsigned int i = 0; i < b->nr_leave && !err; i++)
 		err = add_link(a, leaves[i], b->fd, b->leave[i].offset, 0, why, why_size);
-	return err ?: add_link(a, probes->skel->progs.eval_enter, b->fd, b->enter.offset, 0, why,
+	return err ?: add_link(a, probes->eval_enter, b->fd, b->enter.offset, 0, why,
 			       why_size);
 }
 
