@@ -258,21 +258,23 @@ void viz_undo__forget(struct viz_journal *journal)
 	}
 }
 
-/* @start_time 0: whoever has the pid now, if he is stopped. */
-static void let_go(pid_t pid, uint64_t start_time, struct viz_undo_report *report)
+/* @start_time 0: whoever has the pid now, if he is stopped. Whether the signal was sent. */
+static bool let_go(pid_t pid, uint64_t start_time, struct viz_undo_report *report)
 {
+	bool sent = false;
 	uint64_t now;
 	char state;
 	int pidfd;
 
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
-		return;
+		return false;
 	if (!viz_proc__start_time(pid, &now, &state) &&
-	    (start_time ? now == start_time : state == 'T') &&
-	    !syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0))
-		report->continued++;
+	    (start_time ? now == start_time : state == 'T'))
+		sent = !syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
+	report->continued += sent;
 	close(pidfd);
+	return sent;
 }
 
 /* The entries stay live: the owner may come back and set the slot again. */
@@ -315,6 +317,20 @@ static void mark_cleared(int map_fd, uint32_t pid)
 		bpf_map_update_elem(map_fd, &pid, &state, BPF_EXIST);
 }
 
+/* One that waits to be prepared has no slot to be cleared, and is forgotten when it goes on. */
+static void undo_map_stop(struct viz_journal *journal, int map_fd, uint32_t pid,
+			  struct viz_undo_report *report)
+{
+	struct viz_guard_state state;
+	bool held = !bpf_map_lookup_elem(map_fd, &pid, &state) && state.held;
+
+	viz_undo__anywhere(journal, (pid_t)pid, report);
+	if (!held)
+		mark_cleared(map_fd, pid);
+	if (let_go((pid_t)pid, 0, report) && held)
+		bpf_map_delete_elem(map_fd, &pid);
+}
+
 void viz_undo__stops(struct viz_journal *journal, int map_fd, bool again,
 		     struct viz_undo_report *report)
 {
@@ -334,9 +350,6 @@ void viz_undo__stops(struct viz_journal *journal, int map_fd, bool again,
 		atomic_store(&stop->state, VIZ_ENTRY_FREE);
 	}
 	nr = stopped_by_map(map_fd, again, pids, VIZ_JOURNAL_STOPS);
-	for (i = 0; i < nr; i++) {
-		viz_undo__anywhere(journal, (pid_t)pids[i], report);
-		mark_cleared(map_fd, pids[i]);
-		let_go((pid_t)pids[i], 0, report);
-	}
+	for (i = 0; i < nr; i++)
+		undo_map_stop(journal, map_fd, pids[i], report);
 }
