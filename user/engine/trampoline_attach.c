@@ -139,6 +139,36 @@ static int put_into_cave(struct viz_trampoline *t, struct viz_instance *in, uint
 	return write_checked(t->mem, addr, bytes, size);
 }
 
+/*
+ * The address of last_holder of the interpreter's GIL; 0: not known. 3.13+ say where it is in
+ * _Py_DebugOffsets (Include/internal/pycore_debug_offsets.h); in 3.12 it is where all its
+ * micro versions have it (pycore_interp.h). The recorder compares it with the thread state it
+ * is called with before it relies on it.
+ */
+static uint64_t find_holder(const struct viz_trampoline *t, uint64_t interp)
+{
+	const struct viz_build *b = t->interp->build;
+	uint64_t head[3], off[14], gil, holder = 8, locked = 16, at = 384;
+	unsigned int first = b->minor == 13 ? 8 : 9; /* 3.14 has threads_main before */
+	uint32_t is_locked;
+
+	if (b->minor >= 13) {
+		if (!b->runtime ||
+		    viz_remote__read(t->mem, b->runtime + t->interp->bias, head, sizeof(head)) ||
+		    memcmp(head, "xdebugpy", 8) || (uint8_t)(head[1] >> 16) != b->minor ||
+		    viz_remote__read(t->mem, b->runtime + t->interp->bias + 48, off, sizeof(off)))
+			return 0;
+		at = off[first];
+		locked = off[first + 3] - off[first + 1];
+		holder = off[first + 4] - off[first + 1];
+	}
+	if (at > 1 << 20 || holder > 64 || locked > 64 || holder % 8 ||
+	    viz_remote__read_u64(t->mem, interp + at, &gil) || gil % 8 ||
+	    viz_remote__read_u32(t->mem, gil + locked, &is_locked) || is_locked > 1)
+		return 0;
+	return gil + holder;
+}
+
 static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struct viz_rec_consts *k,
 			pid_t ns_pid)
 {
@@ -154,6 +184,9 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->regions = t->params.follow ? VIZ_REC_REGIONS : 1;
 	k->threads = in->interp + t->interp->build->info.off.interp_threads;
 	k->nonce = t->nonce;
+	if (t->mode == VIZ_REC_MONITOR)
+		k->holder = find_holder(t, in->interp);
+	viz_debug(VIZ_LOG_ENGINE, "pid %d: the GIL's holder is at %#lx", t->pid, k->holder);
 	if (t->params.min_duration)
 		k->min_ticks = viz_tramp_clock__ticks(&t->clock, t->params.min_duration);
 	k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);

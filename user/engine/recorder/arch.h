@@ -24,7 +24,8 @@ enum {
 	SYS_mremap = 25,
 };
 
-static inline long arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
+static inline __attribute__((always_inline)) long arch_syscall(long nr, long a, long b, long c,
+							       long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -38,7 +39,7 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return ret;
 }
 
-static inline uint64_t arch_counter(void)
+static inline __attribute__((always_inline)) uint64_t arch_counter(void)
 {
 	uint32_t lo, hi;
 
@@ -46,7 +47,7 @@ static inline uint64_t arch_counter(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-static inline uint64_t arch_thread_pointer(void)
+static inline __attribute__((always_inline)) uint64_t arch_thread_pointer(void)
 {
 	uint64_t tp;
 
@@ -55,7 +56,7 @@ static inline uint64_t arch_thread_pointer(void)
 }
 
 /* A thread-local word of the static TLS block. */
-static inline uint64_t arch_tls(int64_t offset)
+static inline __attribute__((always_inline)) uint64_t arch_tls(int64_t offset)
 {
 	uint64_t value;
 
@@ -79,7 +80,8 @@ enum {
 	SYS_mremap = 216,
 };
 
-static inline long arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
+static inline __attribute__((always_inline)) long arch_syscall(long nr, long a, long b, long c,
+							       long d, long e, long f)
 {
 	register long x8 __asm__("x8") = nr;
 	register long x0 __asm__("x0") = a;
@@ -96,7 +98,7 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 	return x0;
 }
 
-static inline uint64_t arch_counter(void)
+static inline __attribute__((always_inline)) uint64_t arch_counter(void)
 {
 	uint64_t value;
 
@@ -104,7 +106,7 @@ static inline uint64_t arch_counter(void)
 	return value;
 }
 
-static inline uint64_t arch_thread_pointer(void)
+static inline __attribute__((always_inline)) uint64_t arch_thread_pointer(void)
 {
 	uint64_t tp;
 
@@ -112,7 +114,7 @@ static inline uint64_t arch_thread_pointer(void)
 	return tp;
 }
 
-static inline uint64_t arch_tls(int64_t offset)
+static inline __attribute__((always_inline)) uint64_t arch_tls(int64_t offset)
 {
 	return *(uint64_t *)(arch_thread_pointer() + offset);
 }

@@ -21,6 +21,20 @@ static inline void *not_recorded(int can_disable)
 	return (void *)KEEP_PAGE.disable;
 }
 
+static INLINE uint64_t ask_tstate(void)
+{
+	return K.current_tstate ? ((uint64_t(*)(void))K.current_tstate)() : arch_tls(K.tls);
+}
+
+/*
+ * The thread state that runs is the one that holds the GIL, and the GIL says which: one load,
+ * where a shared library has to call into another for its thread-local variables.
+ */
+static INLINE uint64_t current_tstate(void)
+{
+	return likely(KEEP_PAGE.holder) ? *(uint64_t *)KEEP_PAGE.holder : ask_tstate();
+}
+
 static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
@@ -29,7 +43,7 @@ static INLINE void *monitor(void *const *args, unsigned int kind, int can_disabl
 
 	if (unlikely(!live->ring) && !without_ring())
 		return not_recorded(can_disable);
-	tstate = K.current_tstate ? ((uint64_t(*)(void))K.current_tstate)() : arch_tls(K.tls);
+	tstate = current_tstate();
 	id = admit(live, word(tstate, K.tstate_native), code);
 	if (unlikely(id & VIZ_REC_REJECT)) {
 		if (id != LOST)
@@ -130,6 +144,19 @@ static int event_bit(uint64_t mon, const char *name)
 	return bit;
 }
 
+/*
+ * A builtin function keeps the C function that is called for a vector call in itself; it
+ * comes with one that checks recursion and flags and then calls ours. The arguments stand at the
+ * same place for both, so ours can be called at once. Where it is, the type says.
+ */
+static void shorten(uint64_t function, void *callback)
+{
+	uint64_t offset = word(word(function, 8), 56); /* tp_vectorcall_offset */
+
+	if (offset >= 16 && offset <= 64 && !(offset & 7) && word(function, offset))
+		*(uint64_t *)(function + offset) = (uint64_t)callback;
+}
+
 /* Returns the event's bit, 0 on failure. */
 static int watch(uint64_t mon, int tool, enum monitored which, const char *event, void *callback)
 {
@@ -145,6 +172,7 @@ static int watch(uint64_t mon, int tool, enum monitored which, const char *event
 		((void (*)(void))K.err_clear)();
 		return 0;
 	}
+	shorten(function, callback);
 	ok = done(((call_fn)K.call_method)(mon, "register_callback", "iiO", tool, bit, function));
 	drop(function);
 	return ok ? bit : 0;
@@ -246,6 +274,7 @@ static enum viz_rec_step go_live(void)
 	enum viz_rec_step step;
 	uint64_t error[3];
 
+	KEEP_PAGE.holder = K.holder && *(uint64_t *)K.holder == ask_tstate() ? K.holder : 0;
 	error_away(error);
 	step = register_callbacks();
 	error_back(error);

@@ -77,6 +77,7 @@ struct viz_rec_consts {
 	uint64_t threads; /* address of the interpreter's list of thread states */
 	uint64_t nonce; /* of this attach; the ring repeats it */
 	uint64_t min_ticks; /* struct viz_rec_ring */
+	uint64_t holder; /* MONITOR: address of the GIL's last_holder, or 0 */
 	uint64_t patience; /* of the clock: without a sign of vizbpf for that long, stop */
 	uint32_t mode; /* enum viz_rec_mode */
 	uint32_t follow; /* a forked child opens a ring of its own */
@@ -124,6 +125,7 @@ struct viz_rec_keep {
 	uint64_t mode; /* enum viz_rec_switch */
 	uint64_t registered; /* sys.monitoring callbacks exist: 1 + tool id */
 	uint64_t disable; /* sys.monitoring.DISABLE */
+	uint64_t holder; /* K.holder, once it was seen to tell the truth; else 0 */
 	uint64_t failed; /* errno of a ring that could not be opened: not tried again */
 	uint64_t reserved; /* the ring's addresses are ours to map over */
 	uint64_t generation; /* of the ring: a call entered in an older one does not
