@@ -341,8 +341,8 @@ static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
 			   hold_current(hit->tgid));
 }
 
-SEC("uprobe")
-int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
+static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1, __u64 arg2,
+				    bool has_find_vma)
 {
 	struct hit hit = {};
 	struct viz_code_state *state;
@@ -368,7 +368,7 @@ int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 		if (hit.thread->tstate != arg0)
 			new_tstate(&hit, arg0);
 	}
-	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
+	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp, has_find_vma);
 	code = frame_code(&hit, frame);
 	state = code_state(&hit, code);
 	if (!state) {
@@ -402,6 +402,19 @@ int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
 	else
 		enter(&hit, code, frame, caller, sp, flags);
 	return 0;
+}
+
+SEC("uprobe")
+int BPF_KPROBE(eval_enter, __u64 arg0, __u64 arg1, __u64 arg2)
+{
+	return on_enter(ctx, arg0, arg1, arg2, true);
+}
+
+/* For kernels before 5.17; user space loads one of the two. */
+SEC("uprobe")
+int BPF_KPROBE(eval_enter_assuming, __u64 arg0, __u64 arg1, __u64 arg2)
+{
+	return on_enter(ctx, arg0, arg1, arg2, false);
 }
 
 static __always_inline int eval_leave(struct pt_regs *ctx, int site)
