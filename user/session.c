@@ -29,6 +29,7 @@
 enum {
 	POLL_MS = 5,			/* how long records wait in a ring */
 	TICK_NS = 100 * 1000 * 1000,	/* housekeeping */
+	GONE_NS = 2000 * 1000 * 1000,	/* until a process without VIZ_EXIT is given up */
 };
 
 uint64_t viz_session__now(void)
@@ -64,7 +65,11 @@ static void tick(struct viz_session *s)
 		if (t->state == VIZ_TARGET_ENDED)
 			continue;
 		if (viz_procfs__start_time(t->pid) != t->start_time) {
-			viz_session__end_target(s, t, viz_session__now(), true);
+			/* its last calls, and VIZ_EXIT, can be in the ring still */
+			if (!t->gone)
+				t->gone = viz_session__now();
+			else if (viz_session__now() - t->gone > GONE_NS)
+				viz_session__end_target(s, t, t->gone, true);
 			continue;
 		}
 		if (t->state != VIZ_TARGET_ACTIVE)

@@ -47,6 +47,7 @@ struct viz_target {
 	bool in_startup;		/* the interpreter's own start is left out */
 	bool switches;			/* greenlets */
 	bool refused;			/* said so already */
+	uint64_t gone;			/* since when there is no such process, ns; 0: there is */
 	bool slot_pending;		/* the interpreter is not up yet: set the slot at its first call */
 	/* the PEP 523 slot, engine eval on 3.11+ */
 	uint64_t slots[VIZ_SLOTS_MAX];
