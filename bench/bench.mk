@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# make bench [BENCH_QUICK=1] [BENCH="--python FILE --only PROGRAM ..."]: what tracing costs.
+BENCH_PEERS := $(or $(VIZBPF_CACHE),/var/cache/vizbpf)/peers
+BENCH_PYTHON ?= /usr/bin/python3
+BENCH_RUN = BUILD=$(abspath $(BUILD)) BENCH_QUICK=$(BENCH_QUICK)
+# All of vizbpf but its main().
+BENCH_OBJECTS = $(filter-out $(BUILD)/user/main.o,$(OBJECTS))
+
+$(BUILD)/bench/micro_formatter: bench/micro_formatter.c $(BUILD)/vizbpf
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BENCH_OBJECTS) $(LDLIBS)
+
+bench: $(BUILD)/vizbpf $(BUILD)/bench/micro_formatter
+	$(Q)$(BENCH_RUN) bench/run --python $(BENCH_PYTHON) $(BENCH)
+
+# docs/benchmarks.md from the last run.
+bench-update:
+	$(Q)$(BENCH_RUN) bench/report.py --markdown > docs/benchmarks.md.tmp
+	$(Q)mv docs/benchmarks.md.tmp docs/benchmarks.md
+
+# Fails when a ratio of bench/expect.json does not hold in the last run.
+bench-check:
+	$(Q)$(BENCH_RUN) bench/check
+
+# The tools that vizbpf is compared with, and the extension when `make ext` has built it.
+bench-peers:
+	$(Q)tests/install-packages extra
+	$(Q)peers=$(BENCH_PEERS)/$$($(BENCH_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	$(BENCH_PYTHON) -m venv --copies --clear --system-site-packages $$peers && \
+	$$peers/bin/pip install -q --disable-pip-version-check viztracer py-spy && \
+	wheel=$$(ls -t $(BUILD)/ext/*.whl 2>/dev/null | head -1) && \
+	if [ -n "$$wheel" ]; then \
+		$$peers/bin/pip install -q --disable-pip-version-check --force-reinstall --no-deps $$wheel; fi
+
+.PHONY: bench bench-update bench-check bench-peers
