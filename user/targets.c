@@ -325,6 +325,8 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
 	t->state = VIZ_TARGET_ACTIVE;
 	err = t->engine->forked ? t->engine->forked(s, parent, t) : 0;
+	if (t->scope != -1)
+		viz_custom_events__look(s->custom, t->pid, t->scope, 0);
 	/* It may have ended already; what it did is in the ring all the same. */
 	return err && !viz_procfs__status(t->pid, &status) && status.state != 'Z' &&
 			       status.state != 'X' ?
