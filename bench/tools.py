@@ -165,7 +165,7 @@ class VizTracer(Tool):
         return os.path.join(os.path.dirname(self.program), "python")
 
     def prefix(self, path):
-        return (self.program, "--quiet", "-o", path, *self.options)
+        return (self.program, "--quiet", "-o", path, *self.options, "--")
 
 
 class VizTracerAttach(Attached):

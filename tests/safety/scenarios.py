@@ -11,14 +11,13 @@ import glob
 import json
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
 
-from harness import (HERE, PATIENCE, VIZBPF, Failure, Interpreter, Skip, Subject, Tracer, check, clean_up,
+from harness import (HERE, PATIENCE, VIZBPF, Failure, Skip, Subject, Tracer, check, clean_up,
                      describe, equal, interpreters, proc_state, scratch, wait_for)
 
 scenarios = {}

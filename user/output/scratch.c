@@ -13,7 +13,7 @@ static int open_unlinked(const char *dir)
 	size_t n = 0;
 	int fd;
 
-	while (dir[n] && n < sizeof(path) - 32) {
+	while (n < sizeof(path) - 32 && dir[n]) {
 		path[n] = dir[n];
 		n++;
 	}
