@@ -237,6 +237,9 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 
 	if (!t)
 		return;
+	/* what the thread wrote last is in the engine's own ring and belongs before its end */
+	if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain)
+		t->engine->drain(s, t);
 	if (t->state == VIZ_TARGET_ACTIVE)
 		viz_session__thread_lost(s, t, (pid_t)rec->head.tid, rec->lost_enter, rec->head.ts);
 	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {

@@ -23,6 +23,7 @@ struct recording {
 	struct viz_hash tids; /* as the target sees them -> outside */
 	size_t startup_depth;
 	bool switches;
+	bool past_end; /* what comes now is not part of the trace any more */
 };
 
 static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
@@ -107,8 +108,10 @@ static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_
 	for (size_t i = 0; i < nr && !err; i++) {
 		if (r->t->in_startup && still_starting(r, &edges[i]))
 			continue;
-		if (r->s->end_ts && edges[i].ts > r->s->end_ts)
+		if (r->s->end_ts && edges[i].ts > r->s->end_ts) {
+			r->past_end = true;
 			break;
+		}
 		if (!lane)
 			lane = lane_of(r, tid);
 		err = lane ? viz_lane__edge(lane->lane, &edges[i]) : -ENOMEM;
@@ -250,7 +253,7 @@ static void detach(struct viz_session *s, struct viz_target *t)
 		return;
 	if (r->tramp) {
 		viz_trampoline__detach(r->tramp);
-		while (viz_trampoline__drain(r->tramp, &sink) > 0)
+		while (!r->past_end && viz_trampoline__drain(r->tramp, &sink) > 0)
 			;
 		count_losses(r);
 		viz_trampoline__free(r->tramp);
@@ -318,6 +321,8 @@ static int drain(struct viz_session *s, struct viz_target *t)
 		r->switches = true;
 		viz_trampoline__switches(r->tramp);
 	}
+	if (r->past_end) /* a busy target may write faster than this is read */
+		return 0;
 	nr = viz_trampoline__drain(r->tramp, &sink);
 	count_losses(r);
 	if (viz_trampoline__state(r->tramp) == VIZ_TRAMPOLINE_REFUSED) {
