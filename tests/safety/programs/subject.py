@@ -158,11 +158,14 @@ def forked_child():
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
     rounds = total = 0
+    parent = os.getppid()
     while not stop:
         total += middle(rounds % 7)
         rounds += 1
         if rounds % 64 == 0:
             time.sleep(0.001)
+            if os.getppid() != parent:
+                os._exit(7)
     os._exit(0 if total == sum(2 * (i % 7 + 1) for i in range(rounds)) else 9)
 
 
