@@ -36,7 +36,7 @@ static __always_inline void lost_custom(struct viz_process_info *process)
 
 /* One text behind the others; what cannot be read, or is longer than @max with its NUL, is
  * shown as an empty one when @whole is set, else cut. Returns the bytes used. */
-static __always_inline __u32 put_text(char *data, __u32 max, const char *text, bool whole)
+static __always_inline __u64 put_text(char *data, __u32 max, const char *text, bool whole)
 {
 	long size = bpf_probe_read_user_str(data, max, text);
 
@@ -47,14 +47,17 @@ static __always_inline __u32 put_text(char *data, __u32 max, const char *text, b
 	return size;
 }
 
-/* The sizes are constants in both callers, so that the verifier sees every bound. */
+/* The sizes are constants in both callers, so that the verifier sees every bound; the barriers
+ * keep the compiler from leaving out what it knows and an older verifier (6.12) does not. */
 #define PUT_TEXTS(record, from, name_max, category_max, data_max)                                  \
 	do {                                                                                       \
-		__u32 at = put_text(record->data, name_max, from->name, false);                    \
+		__u64 at = put_text(record->data, name_max, from->name, false);                    \
                                                                                                    \
+		barrier_var(at);                                                                   \
 		if (at > name_max)                                                                 \
 			at = name_max;                                                             \
 		at += put_text(record->data + at, category_max, from->category, false);            \
+		barrier_var(at);                                                                   \
 		if (at > name_max + category_max)                                                  \
 			at = name_max + category_max;                                              \
 		at += put_text(record->data + at, data_max - name_max - category_max, from->args,  \
