@@ -80,7 +80,7 @@ static __always_inline void assume_stack(struct viz_thread *thread, __u64 sp)
  */
 static __always_inline void find_stack(struct viz_thread *thread,
 				       const struct viz_build_info *build, __u64 sp,
-				       bool has_find_vma)
+				       bool has_5_17)
 {
 	struct viz_thread found = {};
 	__u64 self = 0, block;
@@ -96,7 +96,7 @@ static __always_inline void find_stack(struct viz_thread *thread,
 		thread->stack_low = block + read_user_u64(self + 8 * index + 16);
 		return;
 	}
-	if (!has_find_vma) {
+	if (!has_5_17) {
 		assume_stack(thread, sp);
 		return;
 	}
@@ -151,14 +151,14 @@ static __always_inline void step_back(struct viz_process_info *process,
 }
 
 /*
- * Called at each entry of the eval function: is there stack for a thousand more? @has_find_vma is
- * a constant of the program, not a CO-RE check: before 5.13 (commit 69c087ba6225) the verifier
- * does not know a reference to a callback, not even in dead code.
+ * Called at each entry of the eval function: is there stack for a thousand more? @has_5_17
+ * (bpf_find_vma(), commit 7c7e3d31e785) is a constant of the program, not a CO-RE check: before 5.13
+ * (commit 69c087ba6225) the verifier does not know a reference to a callback, not even in dead code.
  */
 static __always_inline void guard_stack(struct viz_process_info *process,
 					const struct viz_build_info *build,
 					struct viz_thread *thread, __u32 tgid, __u32 tid, __u64 sp,
-					bool has_find_vma)
+					bool has_5_17)
 {
 	__u64 size, room;
 	bool soft, hard;
@@ -168,7 +168,7 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 		/* Not where it was: another stack than the thread's own. */
 		if (thread->stack_high)
 			process->flags |= VIZ_PROC_SWITCHES;
-		find_stack(thread, build, sp, has_find_vma);
+		find_stack(thread, build, sp, has_5_17);
 		if (!thread->stack_high)
 			return;
 	}
