@@ -43,17 +43,18 @@ struct viz_probes {
 	bool keep;
 };
 
+/* A verifier's log is one message of many lines, and the last ones are those that matter. */
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[1024];
-	size_t len;
+	char *text = NULL, *line, *rest;
 
 	(void)level;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	len = strlen(line);
-	if (len && line[len - 1] == '\n')
-		line[len - 1] = '\0';
-	viz_debug(VIZ_LOG_BPF, "%s", line);
+	if (vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	for (rest = text; (line = strsep(&rest, "\n"));)
+		if (*line)
+			viz_debug(VIZ_LOG_BPF, "%s", line);
+	free(text);
 	return 0;
 }
 
