@@ -38,8 +38,8 @@ struct viz_slots {
 /*
  * VIZ_STACK_LOW came: clears every slot that still holds our value, tells the BPF program
  * so, and lets the process go on if it was stopped. Slots of a child that nobody told us of
- * are found by what its parent has in the guardian's journal. Returns how many slots were cleared or
- * the first negative errno; the process goes on in any case.
+ * are found by what its parent has in the guardian's journal. Returns how many slots were
+ * cleared or the first negative errno; the process goes on in any case.
  */
 int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec,
 			 const struct viz_slots *slots);
