@@ -469,7 +469,8 @@ cleanup:
 		int status = viz_launch__ended(&opt->launch, !err) ? viz_launch__status(&opt->launch) : 1;
 
 		viz_launch__free(&opt->launch);
-		return err ? 1 : status;
+		/* one that could not be executed has the status a shell would give: 126 or 127 */
+		return err && !status ? 1 : status;
 	}
 	return err ? 1 : 0;
 }
