@@ -1,0 +1,182 @@
+/* with: user/engine/trampoline_drain.c user/engine/trampoline_clock.c user/target/remote.c user/base/log.c */
+/* libs: */
+// SPDX-License-Identifier: Apache-2.0
+/* The reader of the recorder's ring: what it makes of records, and of what are none. */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/trampoline_private.h"
+#include "tap.h"
+
+enum { RING = 64 << 10, MASK = RING / 16 - 1 };
+
+static struct viz_trampoline t;
+static struct viz_instance in;
+static struct viz_instance *rings[1] = { &in };
+static uint32_t codes, enters, leaves, threads, lost_enters, running, last_tid;
+static char last_name[300];
+static bool reject_all;
+
+static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject)
+{
+	(void)ctx;
+	if (code->name_size > VIZ_NAME_MAX || code->file_size > VIZ_PATH_MAX)
+		return -EOVERFLOW;
+	memcpy(last_name, code->name, code->name_size);
+	last_name[code->name_size] = 0;
+	*func = codes++;
+	*reject = reject_all;
+	return 0;
+}
+
+static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr)
+{
+	(void)ctx;
+	threads += tid != last_tid;
+	last_tid = tid;
+	for (size_t i = 0; i < nr; i++) {
+		enters += edges[i].kind == VIZ_EDGE_ENTER;
+		leaves += edges[i].kind == VIZ_EDGE_LEAVE;
+	}
+	return 0;
+}
+
+static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames, size_t nr)
+{
+	(void)ctx, (void)tid, (void)ts;
+	running += nr;
+	return nr && frames[0].func == UINT32_MAX ? -EINVAL : 0;
+}
+
+static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t e, uint64_t l)
+{
+	(void)ctx, (void)tid, (void)ts, (void)l;
+	lost_enters += e;
+}
+
+static const struct viz_trampoline_sink sink = {
+	.code = on_code,
+	.edges = on_edges,
+	.running = on_running,
+	.lost = on_lost,
+};
+
+static void fresh(void)
+{
+	free(in.ring);
+	free(in.reader.funcs);
+	memset(&in, 0, sizeof(in));
+	memset(&t, 0, sizeof(t));
+	t.params.ring_size = RING;
+	t.clock.counter = false;
+	in.state = VIZ_TRAMPOLINE_UP;
+	in.ring = calloc(1, sizeof(struct viz_rec_ring) + RING);
+	codes = enters = leaves = threads = lost_enters = running = last_tid = 0;
+	reject_all = false;
+}
+
+static void put(unsigned int kind, uint64_t clock, uint64_t what)
+{
+	in.ring->events[in.ring->head++ & MASK] =
+		(struct viz_rec_event){ .when = clock << 8 | kind, .what = what };
+}
+
+static void put_code(uint32_t id, uint32_t place, const char *name)
+{
+	struct viz_rec_code c = { .name_size = (uint16_t)strlen(name), .name_kind = 1,
+				  .name_ascii = 1 };
+	uint8_t bytes[512] = { 0 };
+	uint64_t slots = (sizeof(c) + c.name_size + 15) / 16;
+
+	memcpy(bytes, &c, sizeof(c));
+	memcpy(bytes + sizeof(c), name, c.name_size);
+	put(VIZ_RECORD_CODE, slots, (uint64_t)place << 32 | id);
+	for (uint64_t i = 0; i < slots; i++)
+		memcpy(&in.ring->events[in.ring->head++ & MASK], bytes + 16 * i, 16);
+}
+
+static void test_good(void)
+{
+	int nr;
+
+	fresh();
+	in.ring->head = in.reader.tail = in.ring->tail = MASK - 3; /* over the end of the ring */
+	put(VIZ_RECORD_THREAD, 100, 7);
+	put_code(1, 9, "a_function_with_a_long_name");
+	put(VIZ_RECORD_RUNNING, 105, 5ull << 32 | 1);
+	put(VIZ_RECORD_ENTER, 110, 6ull << 32 | 1);
+	put(VIZ_RECORD_LEAVE, 120, 6ull << 32 | 1);
+	put(VIZ_RECORD_THREAD, 130, 8);
+	put(VIZ_RECORD_LOST, 131, 4ull << 32 | 3);
+	put(VIZ_RECORD_ENTER, 140, 6ull << 32 | 2);
+	nr = viz_reader__drain(&t, rings, 1, &sink);
+	ok(nr == 12, "all records are read: %d", nr);
+	ok(codes == 1 && !strcmp(last_name, "a_function_with_a_long_name"), "the name arrives whole");
+	ok(running == 1, "a call that was open");
+	ok(enters == 1 && leaves == 1, "one call; an unknown function is left out");
+	ok(lost_enters == 3, "losses");
+	ok(in.ring->tail == in.ring->head, "the room is given back");
+	ok(viz_reader__drain(&t, rings, 1, &sink) == 0, "nothing more");
+}
+
+static void test_reject(void)
+{
+	fresh();
+	reject_all = true;
+	in.ring->codes[9].id = 1;
+	in.ring->codes[10].id = 5;
+	put(VIZ_RECORD_THREAD, 100, 7);
+	put_code(1, 9, "f");
+	put_code(2, 10, "g");
+	put(VIZ_RECORD_ENTER, 110, 1);
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(in.ring->codes[9].id == (1 | VIZ_REC_REJECT), "the verdict is at the recorder");
+	ok(in.ring->codes[10].id == 5, "a place that is another's by now is left alone");
+	ok(!enters, "and no edge comes through");
+}
+
+static void test_hostile(void)
+{
+	int bad = 0;
+
+	srandom(1);
+	for (int round = 0; round < 300; round++) {
+		uint32_t *words;
+		int nr;
+
+		fresh();
+		words = (uint32_t *)in.ring->events;
+		for (size_t i = 0; i < RING / 4; i++)
+			words[i] = (uint32_t)random() << (random() & 1);
+		for (size_t i = 0; i < RING / 16; i++) { /* mostly kinds that mean something */
+			in.ring->events[i].when &= ~15ull;
+			in.ring->events[i].when |= (uint64_t)random() % 10;
+			if (!(random() & 3))
+				in.ring->events[i].when &= 0x3fff;
+		}
+		in.ring->head = (uint64_t)random() % (MASK + 2);
+		in.ring->tentative = (uint64_t)random() << 20;
+		nr = viz_reader__drain(&t, rings, 1, &sink);
+		bad += nr < 0 || in.ring->tail != in.ring->head;
+	}
+	ok(!bad, "noise does no harm");
+	fresh();
+	in.ring->head = MASK + 2;
+	ok(viz_reader__drain(&t, rings, 1, &sink) == -EPROTO, "an end beyond the ring is refused");
+	fresh();
+	in.ring->head = 5;
+	in.reader.tail = 9;
+	ok(viz_reader__drain(&t, rings, 1, &sink) == -EPROTO, "an end before the begin is refused");
+}
+
+int main(void)
+{
+	test_good();
+	test_reject();
+	test_hostile();
+	free(in.ring);
+	free(in.reader.funcs);
+	return tap_done();
+}
