@@ -73,14 +73,17 @@ static __always_inline __u32 verdict_of(struct viz_code_state *state, __u64 code
 	return state->verdict;
 }
 
-/* Calls whose stack lies at or below @sp have ended without being seen to end. */
+/* Calls whose stack lies at or below @sp have ended without being seen to end. That is rare:
+ * a few at a time are enough, the next call takes the next ones. */
+#define STALE_MAX 6
+
 static __always_inline void drop_stale(struct viz_held *h, __u64 sp)
 {
 	int i;
 
 	if (h->drop_sp && h->drop_sp <= sp)
 		h->drop_sp = 0;
-	for (i = 0; i < VIZ_HELD_MAX; i++) {
+	for (i = 0; i < STALE_MAX; i++) {
 		if (!h->nr || held_at(h, h->nr - 1)->sp > sp)
 			break;
 		h->nr--;

@@ -38,7 +38,7 @@ enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 
 /* Only to ask the kernel's BTF whether a helper exists. */
-enum bpf_func_id { BPF_FUNC_find_vma = 180 };
+enum bpf_func_id { BPF_FUNC_find_vma = 180, BPF_FUNC_loop = 181 };
 
 #if defined(__TARGET_ARCH_x86)
 /* The program context of a uprobe: its layout is ABI (asm/ptrace.h), not relocated. */
