@@ -44,15 +44,37 @@ static int nothing(void *ctx, const void *record, size_t size)
 	return 0;
 }
 
+/*
+ * BPF_TRACE_UPROBE_MULTI is 48 (kernel 6.6, commit 89ae89f53d20; newer than this system's headers).
+ * A link of that type to a directory is refused by EBADF where it is known, else by EINVAL.
+ */
 static bool has_uprobe_multi(void)
 {
-	/* BPF_TRACE_UPROBE_MULTI is 48 (kernel 6.6, commit 89ae89f53d20): a link of that type with
-	 * a bad program is refused by EBADF where it is known, by EINVAL where it is not. */
-	union bpf_attr attr = {};
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	const unsigned long offset = 0;
+	struct {
+		uint32_t prog_fd, target_fd, attach_type, flags;
+		uint64_t path, offsets, semaphores, cookies;
+		uint32_t nr, multi_flags, pid, pad;
+	} attr = { .attach_type = 48, .nr = 1 };
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = (enum bpf_attach_type)48);
+	int fd, link, err;
 
-	attr.link_create.prog_fd = (uint32_t)-1;
-	attr.link_create.attach_type = 48;
-	return syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)) < 0 && errno == EBADF;
+	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "GPL", insns, 2, &opts);
+	if (fd < 0)
+		return false;
+	attr.prog_fd = (uint32_t)fd;
+	attr.path = (uint64_t)(unsigned long)"/";
+	attr.offsets = (uint64_t)(unsigned long)&offset;
+	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	err = errno;
+	if (link >= 0)
+		close(link);
+	close(fd);
+	return link < 0 && err == EBADF;
 }
 
 static void check_kernel(void)
