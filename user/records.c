@@ -229,6 +229,16 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 		viz_hold__release(s, (pid_t)rec->tgid);
 }
 
+/* The stack has unwound, or its thread is gone: the slot is set again. */
+static void go_on(struct viz_session *s, struct viz_target *t)
+{
+	t->stepped_back = 0;
+	viz_probes__guard(s->probes, t->pid, false);
+	s->stack_guard.highs++;
+	if (t->engine->tick)
+		t->engine->tick(s, t);
+}
+
 static void take_exit(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
@@ -248,6 +258,10 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 			viz_session__name_thread(s, lane, rec->comm);
 		viz_session__end_lane(s, lane, rec->head.ts);
 	}
+	/* Another thread that is low as well is told of at its next call. */
+	if (t->stepped_back && t->low_tid == (pid_t)rec->head.tid &&
+	    !(rec->head.flags & VIZ_LIFE_LAST))
+		go_on(s, t);
 	if (rec->head.flags & VIZ_LIFE_LAST)
 		viz_session__end_target(s, t, rec->head.ts, true);
 }
@@ -267,16 +281,13 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 	if (!low) {
 		if (!t || !t->stepped_back)
 			return;
-		t->stepped_back = 0;
-		viz_probes__guard(s->probes, t->pid, false);
-		s->stack_guard.highs++;
-		if (t->engine->tick)
-			t->engine->tick(s, t);
+		go_on(s, t);
 	} else {
 		viz_stack_guard__low(&s->stack_guard, rec, &slots);
 		if (!t || t->stepped_back)
 			return;
 		t->stepped_back = rec->head.ts;
+		t->low_tid = (pid_t)rec->head.tid;
 		t->step_backs++;
 	}
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);

@@ -55,6 +55,7 @@ struct viz_target {
 	unsigned int nr_slots;
 	uint64_t stepped_back;		/* since when the slot is clear, ns; 0: it is set */
 	uint64_t step_backs;
+	pid_t low_tid;			/* the thread whose stack was low */
 };
 
 /* A thread that is being recorded. */

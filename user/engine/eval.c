@@ -116,6 +116,27 @@ static int set_slot(struct viz_session *s, struct viz_target *t, int mem, uint64
 	return err;
 }
 
+static bool is_listed(const struct viz_target *t, uint64_t state)
+{
+	uint64_t states[VIZ_SLOTS_MAX];
+	int nr = viz_interpreter__states(&t->interp, states, VIZ_SLOTS_MAX);
+
+	for (int i = 0; i < nr; i++)
+		if (states[i] == state)
+			return true;
+	return false;
+}
+
+/* A sub-interpreter may have been destroyed between the look at the list and the write. */
+static void unset_if_gone(struct viz_target *t, int mem, uint64_t state, uint64_t addr)
+{
+	uint64_t now, none = 0;
+
+	if (is_listed(t, state) || viz_remote__read_u64(mem, addr, &now) || now != our_value(t))
+		return;
+	viz_remote__write(mem, addr, &none, sizeof(none));
+}
+
 /*
  * Every interpreter of the process, also those that were created since, and those whose
  * slot somebody has cleared (a PEP 523 user that is done stores NULL). The list is read anew
@@ -134,9 +155,13 @@ static int set_slots(struct viz_session *s, struct viz_target *t)
 	mem = viz_remote__open(t->pid, O_RDWR);
 	if (mem < 0)
 		return mem;
-	for (int i = 0; i < nr && !err; i++)
-		if (!owned_by_perf(&t->interp, mem, states[i]))
-			err = set_slot(s, t, mem, states[i] + off);
+	for (int i = 0; i < nr && !err; i++) {
+		if (owned_by_perf(&t->interp, mem, states[i]))
+			continue;
+		err = set_slot(s, t, mem, states[i] + off);
+		if (nr > 1 && !err)
+			unset_if_gone(t, mem, states[i], states[i] + off);
+	}
 	close(mem);
 	return err;
 }
