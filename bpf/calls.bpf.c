@@ -332,6 +332,7 @@ static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
 	const struct viz_offsets *off = &hit->build->off;
 	__u64 interp;
 
+	hit->thread->other_tstate = hit->thread->tstate;
 	hit->thread->tstate = tstate;
 	if (!(hit->process->flags & VIZ_PROC_GUARD))
 		return;
@@ -417,6 +418,30 @@ int BPF_KPROBE(eval_enter_assuming, __u64 arg0, __u64 arg1, __u64 arg2)
 	return on_enter(ctx, arg0, arg1, arg2, false);
 }
 
+/*
+ * VIZ_BUILD_POPS: a frame has been popped. The call ends if what is current now is the entry
+ * frame of this very activation of the eval function, which lies in its part of the C stack,
+ * from @low to @high. Returns that frame, or 0. A thread that is back from a sub-interpreter
+ * has the thread state it had before.
+ */
+static __always_inline __u64 entry_frame(struct hit *hit, __u64 low, __u64 high)
+{
+	__u64 frame = current_frame(hit), tstate = hit->thread->tstate;
+
+	if (frame > low && frame < high)
+		return frame;
+	if (!hit->thread->other_tstate)
+		return 0;
+	hit->thread->tstate = hit->thread->other_tstate;
+	frame = current_frame(hit);
+	if (frame > low && frame < high) {
+		hit->thread->other_tstate = tstate;
+		return frame;
+	}
+	hit->thread->tstate = tstate;
+	return 0;
+}
+
 static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 {
 	struct hit hit = {};
@@ -426,6 +451,13 @@ static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 	if (!find_process(&hit) || hit.process->flags & VIZ_PROC_USDT || !find_thread(&hit))
 		return 0;
 	sp += hit.build->leave_sp[site];
+	if (hit.build->flags & VIZ_BUILD_POPS) {
+		caller = entry_frame(&hit, PT_REGS_SP(ctx), sp);
+		if (!caller)
+			return 0;
+		caller = read_user_u64(caller + hit.build->off.frame_previous);
+		flags = VIZ_LEAVE_CALLER;
+	}
 	if (hit.thread->skip_sp == (__u32)sp) {
 		hit.thread->skip_sp = 0;
 		return 0;
@@ -468,6 +500,10 @@ LEAVE_SITE(0)
 LEAVE_SITE(1)
 LEAVE_SITE(2)
 LEAVE_SITE(3)
+LEAVE_SITE(4)
+LEAVE_SITE(5)
+LEAVE_SITE(6)
+LEAVE_SITE(7)
 
 /* The thread state where no argument gives it. */
 static __always_inline void find_tstate(struct hit *hit)

@@ -29,7 +29,7 @@ enum viz_limit {
 	VIZ_NAME_MAX = 256,	/* bytes of a function's name that are kept, UTF-8 */
 	VIZ_PATH_MAX = 512,	/* bytes of a file name that are kept, UTF-8 (the end is kept) */
 	VIZ_BUILDS_MAX = 64,	/* different CPython builds in one trace */
-	VIZ_LEAVE_SITES = 4,	/* exits of one eval function */
+	VIZ_LEAVE_SITES = 8,	/* exits of one eval function */
 	VIZ_PAYLOAD_MAX = 2048, /* bytes of a custom event */
 };
 
@@ -236,6 +236,7 @@ enum viz_build_flag {
 	VIZ_BUILD_CREATION = 4,		/* a generator's creation enters the eval function (3.11+) */
 	VIZ_BUILD_INLINES = 8,		/* needs the slot for Python-to-Python calls (3.11+) */
 	VIZ_BUILD_ESCAPES = 16,		/* calls escape the slot: read the caller at entry */
+	VIZ_BUILD_POPS = 64,		/* the leave sites are where frames are popped: see eval_leave() */
 	VIZ_BUILD_CURRENT_AFTER = 32,	/* at the leave site the frame has been popped already */
 };
 
@@ -325,6 +326,7 @@ struct viz_thread {
 	VIZ_U64 lost_leave;
 	VIZ_U32 low;	   /* it came near the end of its C stack */
 	VIZ_U32 seen;	   /* a call of it has been recorded */
+	VIZ_U64 other_tstate; /* the one before, when it changed */
 };
 
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */

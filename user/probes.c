@@ -265,6 +265,10 @@ static int attach_eval(struct viz_probes *probes, struct viz_attachment *a, char
 		probes->skel->progs.eval_leave_1,
 		probes->skel->progs.eval_leave_2,
 		probes->skel->progs.eval_leave_3,
+		probes->skel->progs.eval_leave_4,
+		probes->skel->progs.eval_leave_5,
+		probes->skel->progs.eval_leave_6,
+		probes->skel->progs.eval_leave_7,
 	};
 	int err = 0;
 

@@ -2,7 +2,8 @@
 /*
  * Machine code that claims to be the eval function or an accessor. The input becomes the code
  * segment of an ELF file, its end the data segment, so that tables of jumps can be made up.
- * Build: user/target/eval_sites.c user/target/control_flow.c user/target/exit_cut.c
+ * Build: user/target/eval_sites.c user/target/pop_sites.c user/target/control_flow.c
+ *	user/target/exit_cut.c
  *	user/target/code_x86.c user/target/code_access_x86.c user/target/elf_image.c
  *	user/target/elf_pointers.c user/target/elf_frames.c user/base/log.c
  */
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "target/eval_sites.h"
+#include "target/pop_sites.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -77,6 +79,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct viz_eval_sites sites;
 	struct viz_access access;
 	struct viz_site site;
+	/* the first byte tells which of the two shapes */
+	const struct viz_offsets off = {
+		.frame_previous = 8,
+		.tstate_frame = size && data[0] & 1 ? 0x38 : 0x48,
+		.cframe_current = size && data[0] & 1 ? 0 : VIZ_NONE,
+	};
+	struct viz_pop_sites pops;
 	struct viz_elf *elf;
 	uint64_t sum = 0;
 	struct file *file;
@@ -98,6 +107,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (sites.leave[i].offset == sites.enter.offset)
 				abort();
 		}
+	}
+	if (!viz_pop_sites__find(elf, CODE, size < PART ? size : PART, &off, &pops)) {
+		if (!pops.nr || pops.nr > VIZ_LEAVE_SITES)
+			abort();
+		for (unsigned int i = 0; i < pops.nr; i++)
+			check(&pops.sites[i]);
 	}
 	if (!viz_enter_site__find(elf, CODE, 64, VIZ_ARG0, &site))
 		check(&site);

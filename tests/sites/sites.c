@@ -9,9 +9,14 @@
  * is the offset of the PEP 523 slot, 0 where none has to be set. Prints one line, ends with 0
  * when all is well, 1 when not, 2 when it could not be tried.
  *
+ * Where the sites are those at which frames are popped, the exact exits are watched too. The
+ * condition cannot be evaluated from here, but each call must have been at such a site with its
+ * own stack pointer before it ended. (More than once is no error here: until the slot is set,
+ * frames of inlined calls are popped within another one's call.)
+ *
  * Build: user/target/code_x86.c user/target/code_access_x86.c user/target/control_flow.c
  *	user/target/elf_frames.c user/target/elf_image.c user/target/elf_pointers.c
- *	user/target/eval_sites.c user/target/exit_cut.c user/target/python_build.c
+ *	user/target/eval_sites.c user/target/exit_cut.c user/target/pop_sites.c user/target/python_build.c
  *	user/target/python_offsets.c user/target/python_version.c user/target/usdt_notes.c
  *	user/base/log.c
  */
@@ -55,7 +60,7 @@ struct watch {
 	int nr_cpus;
 	int leader[CPUS_MAX];
 	struct perf_event_mmap_page *page[CPUS_MAX];
-	struct probe probes[CPUS_MAX * (VIZ_LEAVE_SITES + 1)];
+	struct probe probes[CPUS_MAX * (2 * VIZ_LEAVE_SITES + 1)];
 	unsigned int nr_probes;
 	struct hit *hits;
 	size_t nr_hits, max_hits;
@@ -115,6 +120,9 @@ static int open_probes(struct watch *w, const struct viz_build *build)
 		err = open_probe(w, type, path, &build->enter, -1, cpu);
 		for (unsigned int i = 0; i < build->nr_leave && !err; i++)
 			err = open_probe(w, type, path, &build->leave[i], (int32_t)i, cpu);
+		for (unsigned int i = 0; i < build->nr_exact && !err; i++)
+			err = open_probe(w, type, path, &build->exact[i],
+					 (int32_t)(VIZ_LEAVE_SITES + i), cpu);
 	}
 	return err;
 }
@@ -196,19 +204,33 @@ static int by_time(const void *a, const void *b)
 	return x->ts < y->ts ? -1 : x->ts > y->ts;
 }
 
+struct open_call {
+	uint64_t sp;
+	unsigned int pops;
+};
+
+struct thread {
+	uint32_t tid;
+	struct open_call *open;
+	size_t depth;
+};
+
+static bool is_at(const struct thread *t, const struct hit *hit, const struct viz_site *site)
+{
+	return t->depth && t->open[t->depth - 1].sp == hit->sp + (uint64_t)(int64_t)site->sp_delta;
+}
+
 /* Every exit must belong to the innermost open call of its thread. */
 static int judge(struct watch *w, const struct viz_build *build, char *what, size_t size)
 {
-	static struct {
-		uint32_t tid;
-		uint64_t *open;
-		size_t depth;
-	} threads[THREADS_MAX];
-	size_t entries = 0, exits = 0, wrong = 0, open = 0, t;
+	static struct thread threads[THREADS_MAX];
+	bool pops = build->info.flags & VIZ_BUILD_POPS;
+	size_t missed = 0, entries = 0, exits = 0, wrong = 0, open = 0, t;
 
 	qsort(w->hits, w->nr_hits, sizeof(*w->hits), by_time);
 	for (size_t i = 0; i < w->nr_hits; i++) {
 		const struct hit *hit = &w->hits[i];
+		const struct viz_site *site;
 
 		for (t = 0; t < THREADS_MAX && threads[t].tid && threads[t].tid != hit->tid; t++)
 			;
@@ -216,28 +238,39 @@ static int judge(struct watch *w, const struct viz_build *build, char *what, siz
 			abort();
 		if (!threads[t].tid) {
 			threads[t].tid = hit->tid;
-			threads[t].open = calloc(DEPTH_MAX, sizeof(uint64_t));
+			threads[t].open = calloc(DEPTH_MAX, sizeof(*threads[t].open));
 		}
 		if (hit->site < 0) {
 			entries++;
 			if (threads[t].depth < DEPTH_MAX)
-				threads[t].open[threads[t].depth++] =
-					hit->sp + (uint64_t)build->enter.sp_delta;
+				threads[t].open[threads[t].depth++] = (struct open_call){
+					.sp = hit->sp + (uint64_t)(int64_t)build->enter.sp_delta};
+			continue;
+		}
+		site = hit->site < VIZ_LEAVE_SITES ? &build->leave[hit->site]
+						   : &build->exact[hit->site - VIZ_LEAVE_SITES];
+		if (pops && hit->site < VIZ_LEAVE_SITES) {
+			if (is_at(&threads[t], hit, site))
+				threads[t].open[threads[t].depth - 1].pops++;
+			else
+				wrong++;
 			continue;
 		}
 		exits++;
-		if (threads[t].depth &&
-		    threads[t].open[threads[t].depth - 1] ==
-			    hit->sp + (uint64_t)build->leave[hit->site].sp_delta)
-			threads[t].depth--;
-		else
+		if (!is_at(&threads[t], hit, site)) {
 			wrong++;
+			continue;
+		}
+		threads[t].depth--;
+		missed += pops && !threads[t].open[threads[t].depth].pops;
 	}
 	for (t = 0; t < THREADS_MAX && threads[t].tid; t++)
 		open += threads[t].depth;
-	snprintf(what, size, "%zu entries, %zu exits, %zu exits unmatched, %zu calls left open",
-		 entries, exits, wrong, open);
-	return !entries || wrong || open || entries != exits;
+	snprintf(what, size,
+		 "%zu entries, %zu exits, %zu exits unmatched, %zu calls left open, "
+		 "%zu without their pop",
+		 entries, exits, wrong, open, missed);
+	return !entries || wrong || open || missed || entries != exits;
 }
 
 static pid_t start(const char *root, char **argv, uint32_t slot, int gate[2])

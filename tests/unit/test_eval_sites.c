@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * user/target/eval_sites.c and what it stands on: small functions in this program's own code,
+ * user/target/eval_sites.c, pop_sites.c and what they stand on: small functions in this program's own code,
  * in the shapes that compilers give the eval function, and in shapes that must be refused.
- * Build: user/target/eval_sites.c user/target/control_flow.c user/target/exit_cut.c
+ * Build: user/target/eval_sites.c user/target/pop_sites.c user/target/control_flow.c
+ *	user/target/exit_cut.c
  *	user/target/code_x86.c user/target/code_access_x86.c user/target/elf_image.c
  *	user/target/elf_pointers.c user/target/elf_frames.c user/base/log.c
  */
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "target/eval_sites.h"
+#include "target/pop_sites.h"
 
 static int tests, failed;
 static struct viz_elf *elf;
@@ -116,6 +118,46 @@ FUNCTION(thread_local, "mov %fs:-0x18,%rax\n ret");
 FUNCTION(global, "lea helper(%rip),%rax\n mov 0x28(%rax),%rax\n ret");
 FUNCTION(unclear, "mov (%rdi),%rdi\n mov 8(%rdi),%rax\n ret");
 
+/*
+ * An interpreter that pops frames: two returns that clear the frame, three that do not (the
+ * third's store is text of the caller), and the way out. @set stores rbx as the current frame.
+ */
+#define POPPING(name, begin, set, third)                                                           \
+	FUNCTION(name, "push %rbx\n push %r14\n sub $0x18,%rsp\n mov %rdi,%r14\n"                  \
+		       "mov %rsi,%rbx\n" begin set "\n"                                            \
+		       "1: movzbl (%rbx),%eax\n lea " #name "_table(%rip),%rcx\n"                  \
+		       "jmp *(%rcx,%rax,8)\n" #name "_h0: mov 8(%rbx),%rbx\n mov %r14,%rdi\n" set  \
+		       "\n call clear\n jmp 1b\n" #name                                            \
+		       "_h1: mov 8(%rbx),%rbx\n test %eax,%eax\n je 2f\n add $1,%rax\n 2: " set    \
+		       "\n call clear\n movzbl (%rbx),%eax\n jmp *(%rcx,%rax,8)\n" #name           \
+		       "_h2: mov 8(%rbx),%rbx\n" set "\n " #name                                   \
+		       "_out1: movzbl (%rbx),%eax\n jmp *(%rcx,%rax,8)\n" #name                    \
+		       "_h3: mov 8(%rbx),%rbx\n call helper\n" set "\n xor %eax,%eax\n " #name     \
+		       "_out2: jmp 1b\n" #name "_h4: " third "\n" #name                            \
+		       "_h5: mov 8(%rbx),%rax\n mov %rax,0x48(%r14)\n"                             \
+		       "5: add $0x18,%rsp\n pop %r14\n pop %rbx\n ret");                           \
+	asm(".pushsection .data.rel.ro,\"aw\"\n.balign 8\n" #name "_table: .quad " #name           \
+	    "_h0, " #name "_h1, " #name "_h2, " #name "_h3, " #name "_h4, " #name                  \
+	    "_h5\n.popsection")
+
+#define DIRECT "mov %rbx,0x48(%r14)"
+#define LOCAL "mov %rbx,0x10(%rsp)"
+#define THIRD(name, set) "mov 8(%rbx),%rbx\n" set "\n add $1,%eax\n " #name "_out3: je 1b\n jmp 1b"
+POPPING(popping, "", DIRECT, THIRD(popping, DIRECT));
+/* 3.12: the current frame is in a local variable, whose address the thread state gets. */
+POPPING(local, "lea 0x10(%rsp),%rax\n mov %rax,0x38(%rdi)\n", LOCAL, THIRD(local, LOCAL));
+POPPING(nowhere, "", LOCAL, THIRD(nowhere, LOCAL));
+POPPING(unpopped, "test %rsi,%rsi\n je 5f\n", DIRECT, THIRD(unpopped, DIRECT));
+POPPING(unknown, "", DIRECT, "mov 0x10(%rbx),%rbx\n" DIRECT "\n jmp 1b");
+POPPING(shared, "", DIRECT,
+	"mov 8(%rbx),%rbx\n" DIRECT
+	"\n 3: jmp 1b\n mov %rax,%rdx\n test %rax,%rax\n je 3b\n jmp 1b");
+POPPING(another, "", DIRECT, "mov 8(%rbx),%rbx\n" DIRECT "\n call helper\n jmp 1b");
+/* The last call is rare on one side of it, and what is to be waited for on the other. */
+FUNCTION(clear, "push %rbx\n test %rsi,%rsi\n jne 1f\n call helper\n test %rax,%rax\n"
+		"clear_out1: jne 2f\n call helper\n 2: pop %rbx\n ret\n"
+		"1: call helper\n pop %rbx\n clear_out2: ret");
+
 static bool at(const char *label, uint64_t offset)
 {
 	struct viz_elf_symbol symbol;
@@ -214,6 +256,59 @@ static void test_sites(void)
 	refused("hidden", "a return that nothing leads to");
 }
 
+static int find_pops(const char *name, bool slot, struct viz_pop_sites *pops)
+{
+	struct viz_offsets off = {
+		.frame_previous = 8,
+		.tstate_frame = slot ? 0x38 : STORE,
+		.cframe_current = slot ? 0 : VIZ_NONE,
+	};
+	struct viz_elf_symbol symbol = {0};
+
+	if (!viz_elf__symbol(elf, name, &symbol))
+		return -ENOENT;
+	return viz_pop_sites__find(elf, symbol.value, symbol.size, &off, pops);
+}
+
+/* Each suspending pop has its site behind it, the others theirs in clear(). */
+static void pops_at(const char *name, bool slot, const char *what)
+{
+	static const char *const labels[] = {"out1", "out2", "out3", "clear_out1", "clear_out2"};
+	/* sub and two pushes; the same, a return address and a push; without that push */
+	static const int32_t deltas[] = {40, 40, 40, 56, 48};
+	struct viz_pop_sites pops;
+	int err = find_pops(name, slot, &pops), there = 0;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		char label[64];
+
+		snprintf(label, sizeof(label), "%s%s%s", i < 3 ? name : "", i < 3 ? "_" : "",
+			 labels[i]);
+		for (unsigned int k = 0; !err && k < pops.nr; k++)
+			there += at(label, pops.sites[k].offset) &&
+				 pops.sites[k].sp_delta == deltas[i] &&
+				 pops.sites[k].emulated == (i && i < 4);
+	}
+	check(!err && pops.nr == 5 && there == 5 && pops.needed, what);
+	for (unsigned int k = 0; !err && k < pops.nr && there != 5; k++)
+		printf("# at %#lx, %d\n", (unsigned long)pops.sites[k].offset,
+		       pops.sites[k].sp_delta);
+}
+
+static void test_pops(void)
+{
+	struct viz_pop_sites pops;
+
+	pops_at("popping", false, "pops of the thread state's own member");
+	pops_at("local", true, "pops of a local variable");
+	check(find_pops("nowhere", true, &pops) == -ENOTSUP, "a local variable nobody knows of");
+	check(find_pops("unpopped", false, &pops) == -ENOTSUP, "a return without a pop");
+	check(find_pops("unknown", false, &pops) == -ENOTSUP, "a pop that is not understood");
+	check(find_pops("shared", false, &pops) == -ENOTSUP, "a pop with no place of its own");
+	check(find_pops("another", false, &pops) == -ENOTSUP, "a pop with another call behind it");
+	check(find_pops("plain", false, &pops) == -ENOTSUP, "no pops at all");
+}
+
 static void test_accessors(void)
 {
 	struct viz_elf_symbol helper;
@@ -266,6 +361,7 @@ int main(void)
 	}
 #ifdef __x86_64__
 	test_sites();
+	test_pops();
 	test_accessors();
 	test_others();
 #else

@@ -4,7 +4,7 @@
  * Python or claim to be one.
  * Build: user/target/python_version.c user/target/python_build.c user/target/python_offsets.c
  *	user/target/usdt_notes.c user/target/eval_sites.c user/target/control_flow.c
- *	user/target/exit_cut.c user/target/code_x86.c user/target/code_access_x86.c
+ *	user/target/exit_cut.c user/target/pop_sites.c user/target/code_x86.c user/target/code_access_x86.c
  *	user/target/elf_image.c user/target/elf_pointers.c user/target/elf_frames.c
  *	user/base/log.c
  */

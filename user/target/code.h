@@ -38,6 +38,16 @@ enum viz_insn_arg { /* argument registers that are overwritten */
 		    VIZ_ARG2 = 4,
 };
 
+#define VIZ_REG_SP 4
+#define VIZ_REG_NONE 255
+
+enum viz_insn_move {
+	VIZ_MOVE_NONE,
+	VIZ_MOVE_LOAD, /* reg = *(base + disp) */
+	VIZ_MOVE_STORE, /* *(base + disp) = reg */
+	VIZ_MOVE_ADDRESS, /* reg = base + disp */
+};
+
 struct viz_insn {
 	uint64_t addr;
 	uint64_t target;
@@ -48,6 +58,10 @@ struct viz_insn {
 	uint8_t kind; /* enum viz_insn_kind */
 	uint8_t sp, fp; /* enum viz_insn_stack */
 	uint8_t clobbers; /* enum viz_insn_arg */
+	uint8_t move; /* enum viz_insn_move, of whole registers and without an index */
+	uint8_t move_reg, move_base; /* numbers as the encoding has them; VIZ_REG_SP */
+	int32_t move_disp;
+	uint16_t writes; /* general registers, a bit for each number */
 	bool emulated; /* uprobes emulate it in the trap, no single step */
 	bool probeable; /* uprobes accept it, and it is not one to keep away from */
 	bool padding; /* nop, or a fill byte */

@@ -93,6 +93,56 @@ static unsigned int argument_bit(uint16_t reg)
 	}
 }
 
+/* The number of a general register, whatever part of it is meant; VIZ_REG_NONE: another one. */
+static uint8_t register_number(uint16_t reg)
+{
+	static const uint16_t parts[16][5] = {
+		{X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH},
+		{X86_REG_RCX, X86_REG_ECX, X86_REG_CX, X86_REG_CL, X86_REG_CH},
+		{X86_REG_RDX, X86_REG_EDX, X86_REG_DX, X86_REG_DL, X86_REG_DH},
+		{X86_REG_RBX, X86_REG_EBX, X86_REG_BX, X86_REG_BL, X86_REG_BH},
+		{X86_REG_RSP, X86_REG_ESP, X86_REG_SP, X86_REG_SPL},
+		{X86_REG_RBP, X86_REG_EBP, X86_REG_BP, X86_REG_BPL},
+		{X86_REG_RSI, X86_REG_ESI, X86_REG_SI, X86_REG_SIL},
+		{X86_REG_RDI, X86_REG_EDI, X86_REG_DI, X86_REG_DIL},
+		{X86_REG_R8, X86_REG_R8D, X86_REG_R8W, X86_REG_R8B},
+		{X86_REG_R9, X86_REG_R9D, X86_REG_R9W, X86_REG_R9B},
+		{X86_REG_R10, X86_REG_R10D, X86_REG_R10W, X86_REG_R10B},
+		{X86_REG_R11, X86_REG_R11D, X86_REG_R11W, X86_REG_R11B},
+		{X86_REG_R12, X86_REG_R12D, X86_REG_R12W, X86_REG_R12B},
+		{X86_REG_R13, X86_REG_R13D, X86_REG_R13W, X86_REG_R13B},
+		{X86_REG_R14, X86_REG_R14D, X86_REG_R14W, X86_REG_R14B},
+		{X86_REG_R15, X86_REG_R15D, X86_REG_R15W, X86_REG_R15B},
+	};
+
+	for (uint8_t n = 0; reg != X86_REG_INVALID && n < 16; n++)
+		for (unsigned int i = 0; i < 5; i++)
+			if (parts[n][i] == reg)
+				return n;
+	return VIZ_REG_NONE;
+}
+
+static void set_move(struct viz_insn *out, const cs_insn *in)
+{
+	const cs_x86 *x = &in->detail->x86;
+	bool store = x->operands[0].type == X86_OP_MEM;
+	const cs_x86_op *reg = &x->operands[store], *mem = &x->operands[!store];
+
+	if ((in->id != X86_INS_MOV && in->id != X86_INS_LEA) || x->op_count != 2 ||
+	    reg->type != X86_OP_REG || mem->type != X86_OP_MEM || reg->size != 8 ||
+	    mem->mem.index != X86_REG_INVALID || mem->mem.segment != X86_REG_INVALID ||
+	    mem->mem.disp < INT32_MIN || mem->mem.disp > INT32_MAX)
+		return;
+	out->move_reg = register_number((uint16_t)reg->reg);
+	out->move_base = register_number((uint16_t)mem->mem.base);
+	out->move_disp = (int32_t)mem->mem.disp;
+	if (out->move_reg == VIZ_REG_NONE || out->move_base == VIZ_REG_NONE)
+		return;
+	out->move = in->id == X86_INS_LEA ? VIZ_MOVE_ADDRESS
+		    : store		  ? VIZ_MOVE_STORE
+					  : VIZ_MOVE_LOAD;
+}
+
 static void set_kind(struct viz_insn *out, const cs_insn *in)
 {
 	const cs_x86 *x = &in->detail->x86;
@@ -225,7 +275,11 @@ static void set_registers(csh handle, struct viz_insn *out, const cs_insn *in)
 		return;
 	}
 	for (i = 0; i < nr_writes; i++) {
+		uint8_t number = register_number(writes[i]);
+
 		out->clobbers |= (uint8_t)argument_bit(writes[i]);
+		if (number != VIZ_REG_NONE)
+			out->writes |= (uint16_t)(1u << number);
 		if (!known && is_rsp(writes[i]))
 			out->sp = VIZ_STACK_UNKNOWN;
 		if (!known && is_rbp(writes[i]))
@@ -268,6 +322,7 @@ static void convert(csh handle, struct viz_insn *out, const cs_insn *in)
 	set_kind(out, in);
 	set_registers(handle, out, in);
 	set_memory(out, in);
+	set_move(out, in);
 	out->emulated = is_emulated(in->bytes, in->size);
 	out->probeable =
 		out->emulated || (!is_refused(in->bytes) && !out->padding &&

@@ -10,6 +10,8 @@
 #include "exit_cut.h"
 
 #define ENTER_STEPS_MAX 32
+/* Each costs an attachment, and a few more save little. */
+#define EXACT_SITES_MAX 4
 /* A single-stepped probe is about this much dearer than an emulated one. */
 #define COST_EMULATED 10
 #define COST_STEPPED 100
@@ -282,7 +284,7 @@ static int region__choose(struct region *r)
 		err = viz_cut__find(r->nodes, r->nr);
 		if (err)
 			return err;
-		if (region__chosen(r) <= VIZ_LEAVE_SITES)
+		if (region__chosen(r) <= EXACT_SITES_MAX)
 			return 0;
 	}
 	return -E2BIG;
@@ -412,6 +414,107 @@ int viz_eval_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t siz
 		viz_why(why, why_size, err, "the start of the eval function cannot be probed");
 	else
 		err = find_leaves(elf, &flow, enter, store_disp, out, why, why_size);
+	viz_flow__free(&flow);
+	return err;
+}
+
+/* How many calls, at least and at most, are made from a place on: 2 stands for any more. */
+struct calls {
+	uint8_t least, most;
+};
+
+static void count_calls(const struct region *r, struct calls *calls)
+{
+	bool changed = true;
+
+	for (size_t i = 0; i < r->nr; i++)
+		calls[i].least = 2;
+	for (int pass = 0; changed && pass < 1000; pass++) {
+		changed = false;
+		for (size_t i = r->nr; i-- > 0;) {
+			bool call = r->flow->insns[r->insn[i]].kind == VIZ_INSN_CALL;
+			uint8_t least = r->nodes[i].exit ? call : 2, most = call;
+
+			for (int k = 0; k < 2; k++) {
+				uint32_t to = r->nodes[i].next[k];
+
+				if (to >= r->nr)
+					continue;
+				if (calls[to].least + call < least)
+					least = (uint8_t)(calls[to].least + call);
+				if (calls[to].most + call > most)
+					most = calls[to].most + call < 2 ? calls[to].most + call
+									 : 2;
+			}
+			changed |= least != calls[i].least || most != calls[i].most;
+			calls[i] = (struct calls){.least = least, .most = most};
+		}
+	}
+}
+
+/*
+ * A call that is the last one, and which is made on one side of a conditional jump only, need
+ * not come first: it is the rare freeing of a stack's chunk in _PyThreadState_PopFrame, which
+ * compilers may have inlined, and the jump before it is cheaper than what is behind it.
+ */
+static int region__release(struct region *r)
+{
+	struct calls *calls = calloc(r->nr, sizeof(*calls));
+
+	if (!calls)
+		return -ENOMEM;
+	count_calls(r, calls);
+	for (size_t i = 0; i < r->nr; i++) {
+		size_t at = i;
+
+		if (r->flow->insns[r->insn[i]].kind != VIZ_INSN_COND || calls[i].most != 1 ||
+		    calls[i].least)
+			continue;
+		/* down to that call: what has none ahead is the other side */
+		for (size_t steps = 0; steps < r->nr && calls[at].most == 1; steps++) {
+			const uint32_t *next = r->nodes[at].next;
+
+			if (r->flow->insns[r->insn[at]].kind == VIZ_INSN_CALL) {
+				r->nodes[at].before = false;
+				break;
+			}
+			at = next[0] < r->nr && calls[next[0]].most ? next[0] : next[1];
+			if (at >= r->nr)
+				break;
+		}
+	}
+	free(calls);
+	return 0;
+}
+
+int viz_end_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t size,
+			struct viz_site *sites, unsigned int *nr)
+{
+	struct viz_eval_sites found = {0};
+	struct viz_flow flow;
+	struct region r;
+	int err;
+
+	err = viz_flow__build(elf, entry, size, &flow, NULL, 0);
+	if (err)
+		return err;
+	err = region__build(&r, &flow);
+	if (!err)
+		err = region__link(&r);
+	if (err)
+		goto cleanup;
+	r.enter = flow.entry;
+	region__hold(&r, false, 0);
+	region__weigh(&r);
+	err = region__release(&r);
+	if (!err)
+		err = region__choose(&r);
+	if (!err)
+		err = collect(elf, &r, 0, &found);
+	memcpy(sites, found.leave, sizeof(found.leave));
+	*nr = found.nr_leave;
+cleanup:
+	region__free(&r);
 	viz_flow__free(&flow);
 	return err;
 }

@@ -31,4 +31,11 @@ int viz_eval_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t siz
 int viz_enter_site__find(const struct viz_elf *elf, uint64_t entry, uint64_t size,
 			 unsigned int args, struct viz_site *out);
 
+/*
+ * Where every call of the ordinary function at @entry can be seen exactly once when all that it
+ * calls has returned: at most VIZ_LEAVE_SITES of them to @sites. 0 or a negative errno.
+ */
+int viz_end_sites__find(const struct viz_elf *elf, uint64_t entry, uint64_t size,
+			struct viz_site *sites, unsigned int *nr);
+
 #endif

@@ -50,6 +50,9 @@ struct viz_build {
 	struct viz_site enter;
 	struct viz_site leave[VIZ_LEAVE_SITES];
 	unsigned int nr_leave;
+	/* VIZ_BUILD_POPS: the exact exits that those stand for; for tests */
+	struct viz_site exact[VIZ_LEAVE_SITES];
+	unsigned int nr_exact;
 	struct viz_usdt *usdt[VIZ_USDT_PROBES];
 	unsigned int nr_usdt[VIZ_USDT_PROBES];
 

@@ -11,6 +11,7 @@
 
 #include "../base/log.h"
 #include "eval_sites.h"
+#include "pop_sites.h"
 #include "python_offsets.h"
 #include "python_version.h"
 #include "usdt_notes.h"
@@ -63,6 +64,22 @@ static uint64_t enter_of(const struct viz_elf *elf, const char *name)
 	return viz_elf__to_offset(elf, symbol.value, &offset) ? offset : 0;
 }
 
+static void use_pops(const struct viz_elf *elf, struct viz_build *build)
+{
+	struct viz_pop_sites pops;
+
+	if (viz_pop_sites__find(elf, build->eval_frame_default, build->eval_size, &build->info.off,
+				&pops) ||
+	    !pops.needed)
+		return;
+	memcpy(build->exact, build->leave, sizeof(build->exact));
+	build->nr_exact = build->nr_leave;
+	memcpy(build->leave, pops.sites, sizeof(build->leave));
+	build->nr_leave = pops.nr;
+	build->info.flags &= ~(uint32_t)VIZ_BUILD_CURRENT_AFTER;
+	build->info.flags |= VIZ_BUILD_POPS;
+}
+
 static void find_sites(const struct viz_elf *elf, struct viz_build *build)
 {
 	struct viz_eval_sites sites;
@@ -80,10 +97,12 @@ static void find_sites(const struct viz_elf *elf, struct viz_build *build)
 	memcpy(build->leave, sites.leave, sizeof(build->leave));
 	build->nr_leave = sites.nr_leave;
 	build->info.enter_sp = sites.enter.sp_delta;
-	for (unsigned int i = 0; i < sites.nr_leave; i++)
-		build->info.leave_sp[i] = sites.leave[i].sp_delta;
 	if (sites.settled)
 		build->info.flags |= VIZ_BUILD_CURRENT_AFTER;
+	if (build->minor == 12 || build->minor == 13)
+		use_pops(elf, build);
+	for (unsigned int i = 0; i < build->nr_leave; i++)
+		build->info.leave_sp[i] = build->leave[i].sp_delta;
 }
 
 static void judge_usdt(struct viz_build *build)
