@@ -123,7 +123,8 @@ def long_trace(setting):
     run = tools.measure(tool, "recursion", 1, path, times, ("--pause", "0.02"))
     os.unlink(path)
     return {"calls": run["recorded"], "lost": run["lost"], "peak memory, MB":
-            run["tool_memory"] / 1024, "file, bytes a call": run["size"] / max(1, run["recorded"]),
+            run["tool_memory"] / 1024, "of it not backed by files, MB": run["tool_own"] / 1024,
+            "file, bytes a call": run["size"] / max(1, run["recorded"]),
             "CPU of vizbpf, ns a call": run["tool_cpu"] / max(1, run["recorded"]) * 1e9,
             "stop, s": run["stop"]}
 

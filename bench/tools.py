@@ -38,14 +38,16 @@ def wait_for(stream, text, process):
 
 
 def reap(process):
-    """Waits for a process; returns its peak memory in KiB and its CPU seconds.
+    """Waits for a process; returns its peak memory in KiB, the peak at its end of what is not
+    backed by files (which the kernel can drop), and its CPU seconds.
 
-    The peak is polled: ru_maxrss also counts what this process had when it started the other.
+    The peaks are polled: ru_maxrss also counts what this process had when it started the other.
     """
-    peak = 0
+    peak = own = 0
     while True:
         try:
             peak = max(peak, status_of(process.pid, "VmHWM"))
+            own = max(own, status_of(process.pid, "RssAnon") + status_of(process.pid, "RssShmem"))
         except (Failed, OSError):
             pass  # it has just ended
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -53,7 +55,7 @@ def reap(process):
             break
         time.sleep(0.005)
     process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-    return peak, usage.ru_utime + usage.ru_stime
+    return peak, own, usage.ru_utime + usage.ru_stime
 
 
 class Tool:
@@ -89,8 +91,9 @@ class Attached(Tool):
     def stop(self, process):
         began = time.perf_counter()
         process.send_signal(signal.SIGINT)
-        memory, cpu = reap(process)
-        return {"stop": time.perf_counter() - began, "tool_memory": memory, "tool_cpu": cpu}
+        memory, own, cpu = reap(process)
+        return {"stop": time.perf_counter() - began, "tool_memory": memory, "tool_own": own,
+                "tool_cpu": cpu}
 
 
 class Vizbpf(Attached):
