@@ -177,6 +177,19 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 			       rec->head.flags & VIZ_LEAVE_RAISED ? VIZ_CALL_RAISED : 0);
 }
 
+/*
+ * A process that came by itself: the BPF programs know no patterns of names and no named v1
+ * hierarchies, so user space has the last word. NULL: it is not wanted after all.
+ */
+static struct viz_target *newcomer(struct viz_session *s, pid_t pid)
+{
+	if (viz_select__open(&s->opt->select) && !viz_select__wants(&s->opt->select, pid)) {
+		viz_probes__forget_process(s->probes, pid);
+		return NULL;
+	}
+	return viz_session__add_target(s, pid);
+}
+
 static void take_fork(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
@@ -186,7 +199,7 @@ static void take_fork(struct viz_session *s, const struct viz_life *rec)
 		viz_guardian__clear(s->guardian, (pid_t)rec->tgid);
 		return;
 	}
-	t = viz_session__add_target(s, (pid_t)rec->tgid);
+	t = parent ? viz_session__add_target(s, (pid_t)rec->tgid) : newcomer(s, (pid_t)rec->tgid);
 	if (!t)
 		return;
 	viz_debug(VIZ_LOG_LIFE, "pid %u forked %u", rec->other, rec->tgid);
@@ -201,9 +214,12 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 
 	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
 	if (!t)
-		t = viz_session__add_target(s, (pid_t)rec->tgid);
-	if (!t)
+		t = newcomer(s, (pid_t)rec->tgid);
+	if (!t) {
+		if (rec->head.flags & VIZ_LIFE_HELD)
+			viz_hold__release(s, (pid_t)rec->tgid);
 		return;
+	}
 	if (t->state == VIZ_TARGET_ACTIVE)
 		viz_session__end_target(s, t, rec->head.ts, false);
 	t->state = VIZ_TARGET_WANTED;
@@ -222,7 +238,7 @@ static void take_sight(struct viz_session *s, const struct viz_life *rec)
 	viz_debug(VIZ_LOG_LIFE, "pid %u is about to run an interpreter%s", rec->tgid,
 		  rec->head.flags & VIZ_LIFE_HELD ? ", and waits" : "");
 	if (!t)
-		t = viz_session__add_target(s, (pid_t)rec->tgid);
+		t = newcomer(s, (pid_t)rec->tgid);
 	if (t)
 		viz_session__prepare_new(s, t);
 	if (rec->head.flags & VIZ_LIFE_HELD)
