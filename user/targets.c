@@ -254,7 +254,10 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 	char reason[384];
 	int err;
 
+	/* A build that is seen for the first time takes a while: this is no hang. */
+	viz_guardian__beat(s->guardian);
 	err = viz_interpreter__find(s->builds, t->pid, &t->interp, reason, sizeof(reason));
+	viz_guardian__beat(s->guardian);
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid, reason);
 	err = viz_guardian__hold(s->guardian, t->pid, why, why_size);
