@@ -102,12 +102,14 @@ static void choose_programs(struct viz_probes *probes)
 
 static const char *explain_load(int err)
 {
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM)
 		return "not permitted: CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed (run it with sudo)";
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return "the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF, Linux 5.4 and newer)";
-	if (err == -EINVAL)
-		return "the kernel lacks a needed feature (BPF ring buffers came with Linux 5.8)";
+	if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL) == 0)
+		return "the kernel has no BPF ring buffer (Linux 5.8 and newer)";
+	if (err == -EACCES || err == -EINVAL || err == -E2BIG)
+		return "the kernel's verifier refuses them (vizbpf -v shows its reason)";
 	return strerror(-err);
 }
 
