@@ -287,40 +287,63 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 /* Frames that are only the C side of a call: 3.12 and newer (cpython-facts: owner 3 and 4). */
 #define OWNED_BY_C 3
 #define RUNNING_MAX 48
+#define RUNNING_MAX_OLD 6
+
+struct running {
+	struct hit *hit;
+	void *ring;
+	__u64 frame;
+};
+
+/* One frame; returns 1 when there is none any more. */
+static long tell_frame(__u32 index, void *data)
+{
+	struct running *r = data;
+	const struct viz_offsets *off = &r->hit->build->off;
+	struct viz_enter *rec;
+	__u64 code, frame = r->frame;
+	__u8 owner = 0;
+
+	if (!frame)
+		return 1;
+	code = frame_code(r->hit, frame);
+	r->frame = read_user_u64(frame + off->frame_previous);
+	if (off->frame_owner != VIZ_NONE)
+		bpf_probe_read_user(&owner, 1, (void *)(unsigned long)(frame + off->frame_owner));
+	if (owner >= OWNED_BY_C || !code || !code_state(r->hit, code))
+		return 0;
+	rec = bpf_ringbuf_reserve(r->ring, sizeof(*rec), 0);
+	if (!rec)
+		return 1;
+	fill_head(&rec->head, r->hit->tid, VIZ_RUNNING, 0);
+	rec->code = code;
+	rec->tgid = r->hit->tgid;
+	rec->sp = 0;
+	rec->frame = (__u32)frame;
+	rec->caller = 0;
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	return 0;
+}
 
 /*
  * The first call that is seen of a thread: which frames run around it. They are told of
- * from the inside out, and never again.
+ * from the inside out, and never again. Without bpf_loop() (kernel 5.17, commit e6f2dd0f8067) only
+ * the innermost ones: an unrolled loop costs the verifier too much. @has_5_17: see guard_stack().
  */
-static __always_inline void tell_running(struct hit *hit, __u64 frame)
+static __always_inline void tell_running(struct hit *hit, __u64 frame, bool has_5_17)
 {
-	const struct viz_offsets *off = &hit->build->off;
-	void *ring = ring_of(hit->process);
-	struct viz_enter *rec;
-	__u8 owner;
+	struct running r = { .hit = hit, .ring = ring_of(hit->process), .frame = frame };
 	int i;
 
-	for (i = 0; i < RUNNING_MAX && frame && ring; i++) {
-		__u64 code = frame_code(hit, frame), next = read_user_u64(frame + off->frame_previous);
-
-		owner = 0;
-		if (off->frame_owner != VIZ_NONE)
-			bpf_probe_read_user(&owner, 1,
-					    (void *)(unsigned long)(frame + off->frame_owner));
-		if (owner < OWNED_BY_C && code && code_state(hit, code)) {
-			rec = bpf_ringbuf_reserve(ring, sizeof(*rec), 0);
-			if (!rec)
-				return;
-			fill_head(&rec->head, hit->tid, VIZ_RUNNING, 0);
-			rec->code = code;
-			rec->tgid = hit->tgid;
-			rec->sp = 0;
-			rec->frame = (__u32)frame;
-			rec->caller = 0;
-			bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
-		}
-		frame = next;
+	if (!r.ring)
+		return;
+	if (has_5_17) {
+		bpf_loop(RUNNING_MAX, tell_frame, &r, 0);
+		return;
 	}
+	for (i = 0; i < RUNNING_MAX_OLD; i++)
+		if (tell_frame(i, &r))
+			break;
 }
 
 /*
@@ -343,7 +366,7 @@ static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
 }
 
 static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1, __u64 arg2,
-				    bool has_find_vma)
+				    bool has_5_17)
 {
 	struct hit hit = {};
 	struct viz_code_state *state;
@@ -369,7 +392,7 @@ static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1,
 		if (hit.thread->tstate != arg0)
 			new_tstate(&hit, arg0);
 	}
-	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp, has_find_vma);
+	guard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp, has_5_17);
 	code = frame_code(&hit, frame);
 	state = code_state(&hit, code);
 	if (!state) {
@@ -383,7 +406,7 @@ static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1,
 	caller = current_frame(&hit);
 	if (!hit.thread->seen) {
 		hit.thread->seen = 1;
-		tell_running(&hit, caller);
+		tell_running(&hit, caller, has_5_17);
 	}
 	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
 		struct viz_held_call call = {
