@@ -134,7 +134,7 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 		.nr_instances = parent->nr_instances,
 	};
 	/* without its status left to read: the same number, if the parent lives in
-   * our namespace */
+	 * our namespace */
 	if (!t->ns_pid && parent->pid == parent->ns_pid)
 		t->ns_pid = interp->pid;
 	for (int i = 0; i < t->nr_instances; i++) {
@@ -367,8 +367,8 @@ static void take_back(struct viz_trampoline *t, struct viz_instance *in)
 			     in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
 			     in->base + VIZ_REC_RING_AT, 0);
 	/* stop() is mapped wherever a ring was: only there may the slot point to it.
-   * Stepping back for the stack changes the slot from inside, so a second look
-   * is needed. */
+	 * Stepping back for the stack changes the slot from inside, so a second look
+	 * is needed. */
 	for (int i = 0; i < 2; i++) {
 		viz_trampoline__swap(t->mem, in->slot, in->base + in->at.wrap, stop);
 		viz_trampoline__swap(t->mem, in->slot, in->original, stop);

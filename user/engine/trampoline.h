@@ -21,11 +21,9 @@
 struct viz_trampoline;
 
 struct viz_trampoline_params {
-	size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16
-                       MiB */
+	size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16 MiB */
 	bool follow; /* forked children record, too: see viz_trampoline__forked() */
-	uint64_t min_duration; /* ns; calls that are shorter are left out when that is
-                            cheap */
+	uint64_t min_duration; /* ns; calls that are shorter are left out when that is cheap */
 	struct viz_guardian *guardian; /* NULL: nobody puts things back if vizbpf is killed */
 };
 
@@ -37,25 +35,24 @@ struct viz_trampoline_params {
 struct viz_trampoline_sink {
 	void *ctx;
 	/* A function is seen first. Sets the index for its edges (UINT32_MAX: none),
-   * and *reject to have no more of it. */
+	 * and *reject to have no more of it. */
 	int (*code)(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject);
 	int (*edges)(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr);
 	/* The calls that were open at the attach, outermost first. */
 	int (*running)(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
 		       size_t nr);
 	/* The ring was full: so many begins and ends of this thread are missing
-   * before @ts. */
+	 * before @ts. */
 	void (*lost)(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters, uint64_t leaves);
 	/* Too little C stack: nothing of this interpreter is seen from here (true) to
-   * (false). */
+	 * (false). */
 	void (*gap)(void *ctx, uint32_t tid, uint64_t ts, bool begins);
 };
 
 enum viz_trampoline_state {
 	VIZ_TRAMPOLINE_ARMED, /* written; waits for the target's next Python call */
 	VIZ_TRAMPOLINE_UP,
-	VIZ_TRAMPOLINE_REFUSED, /* the target would not have it; nothing is left:
-                             __why() */
+	VIZ_TRAMPOLINE_REFUSED, /* the target would not have it; nothing is left: __why() */
 	VIZ_TRAMPOLINE_ENDED, /* detached, or the process is gone */
 };
 

@@ -196,14 +196,6 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->restart = in->again;
 }
 
-/*
- * Linux 6.12 (commit 41e8149c8892) can be built to let only debuggers write into memory that the
- * process itself must not write; Debian's 7.2 is.
- */
-#define NO_FORCE                                                                                   \
-	" (this kernel lets only debuggers write into a program's code: CONFIG_PROC_MEM_FORCE_PTRACE; " \
-	"--engine eval works, or boot with proc_mem.force_override=always)"
-
 /* The image in pieces and the loader into caves. */
 static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
 		       pid_t ns_pid, char *why, size_t why_size)
@@ -246,8 +238,8 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	memcpy(loader, &l, sizeof(l));
 	if (!err)
 		err = put_into_cave(t, in, at, loader, loader_size);
-	return err ? viz_why(why, why_size, err, "the recorder could not be written into it: %s%s",
-			     strerror(-err), err == -EIO ? NO_FORCE : "")
+	return err ? viz_why(why, why_size, err, "the recorder could not be written into it: %s",
+			     strerror(-err))
 		   : 0;
 }
 

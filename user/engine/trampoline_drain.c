@@ -225,7 +225,7 @@ static int handle(struct batch *b, const struct viz_rec_event *e)
 	uint64_t ts = viz_tramp_clock__ns(&b->t->clock, e->when >> 8);
 
 	/* records are in the order of time; the conversion's slope may change between
-   * them */
+	 * them */
 	if (ts < r->last_ts)
 		ts = r->last_ts;
 	r->last_ts = ts;
@@ -344,7 +344,7 @@ int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings, int
 		      const struct viz_trampoline_sink *sink)
 {
 	/* what is written while the heads are read waits for the next time: another
-   * ring may have something older by then */
+	 * ring may have something older by then */
 	uint64_t now = viz_tramp_clock__now(&t->clock) & (~0ull >> 8);
 	uint64_t limit = nr > 1 && !t->over ? now : UINT64_MAX;
 	int err = 0;

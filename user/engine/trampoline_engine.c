@@ -11,6 +11,7 @@
 
 #include "../base/log.h"
 #include "../session.h"
+#include "../target/process_maps.h"
 #include "../target/procfs.h"
 #include "../trace/code_names.h"
 #include "trampoline.h"
@@ -22,6 +23,7 @@ struct recording {
 	struct viz_trampoline *tramp; /* NULL: the interpreter is not up yet */
 	struct viz_hash tids; /* as the target sees them -> outside */
 	size_t startup_depth;
+	unsigned int ticks;
 	bool switches;
 	bool past_end; /* what comes now is not part of the trace any more */
 };
@@ -69,7 +71,7 @@ static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool 
 	if (*func == UINT32_MAX)
 		return -ENOMEM;
 	/* what is below an excluded call is excluded by the timeline, which needs its
-   * edges */
+	 * edges */
 	*reject = filter->any && !filter->max_depth && !r->t->in_startup &&
 		  viz_filter__verdict(filter, &r->s->trace->funcs[*func]) == VIZ_VERDICT_DROP_SELF;
 	return 0;
@@ -177,13 +179,39 @@ static void count_losses(struct recording *r)
 	r->s->trace->overflow = true;
 }
 
+/* ---- greenlets ---- */
+
+static int is_greenlet(const struct viz_map *map, void *ctx)
+{
+	(void)ctx;
+	return map->exec && strstr(map->path, "/_greenlet.") ? 1 : 0;
+}
+
+/* The extension that switches C stacks, for gevent, eventlet and others. The name is the
+ * target's to choose: a wrong one spoils nothing but how its own calls are laid out. */
+static void look_for_greenlets(struct recording *r)
+{
+	struct viz_session *s = r->s;
+
+	if (!r->t->switches && viz_maps__each(r->t->pid, is_greenlet, NULL) == 1) {
+		r->t->switches = true;
+		for (uint32_t i = 0; i < s->nr_lanes; i++)
+			if (s->lanes[i].target == r->t)
+				viz_lane__switches(s->lanes[i].lane);
+	}
+	if (r->t->switches && !r->switches && r->tramp) {
+		r->switches = true;
+		viz_trampoline__switches(r->tramp);
+	}
+}
+
 /* ---- the engine ---- */
 
 static int watch_process(struct viz_session *s, struct viz_target *t)
 {
 	/* forks, exits and custom events come from the kernel; calls do not: USDT is
-   * the flag that keeps the eval function's probes away, and there are none of
-   * USDT */
+	 * the flag that keeps the eval function's probes away, and there are none of
+	 * USDT */
 	struct viz_process_info info = {
 		.build = viz_builds__index(s->builds, t->interp.build),
 		.bias = t->interp.bias,
@@ -232,10 +260,11 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
 			       strerror(-err));
+	look_for_greenlets(r);
 	err = try_attach(r, why, why_size);
 	/* a program that is being started: its interpreter is up in some
-   * milliseconds, and what it calls first should not be missed by a turn of the
-   * session's loop */
+	 * milliseconds, and what it calls first should not be missed by a turn of the
+	 * session's loop */
 	for (int i = 0; err == -EAGAIN && t->in_startup && i < 300; i++) {
 		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 		err = try_attach(r, why, why_size);
@@ -317,10 +346,8 @@ static int drain(struct viz_session *s, struct viz_target *t)
 			fall_back(s, t, why);
 		return 0;
 	}
-	if (t->switches && !r->switches) {
-		r->switches = true;
-		viz_trampoline__switches(r->tramp);
-	}
+	if (t->switches && !r->switches)
+		look_for_greenlets(r);
 	if (r->past_end) /* a busy target may write faster than this is read */
 		return 0;
 	nr = viz_trampoline__drain(r->tramp, &sink);
@@ -332,11 +359,22 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	return nr;
 }
 
+/* About ten times a second; to look through the mappings once a second is enough. */
+static void tick(struct viz_session *s, struct viz_target *t)
+{
+	struct recording *r = t->engine_data;
+
+	(void)s;
+	if (r && r->tramp && !(r->ticks++ % 10))
+		look_for_greenlets(r);
+}
+
 const struct viz_engine viz_engine_trampoline = {
 	.name = "trampoline",
 	.can = can,
 	.attach = attach,
 	.detach = detach,
 	.forked = forked,
+	.tick = tick,
 	.drain = drain,
 };

@@ -133,7 +133,7 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		return 0;
 	}
 	/* the pages count for whoever touches them first: not for the target's memory
-   * limit */
+	 * limit */
 	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)(VIZ_REC_PAGE + viz_instance__ring_bytes(t))))
 		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
@@ -150,7 +150,7 @@ void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, 
 	if (in->ring) {
 		munmap(in->ring, size);
 		/* an idle target still has it mapped: its pages go now, not the file's
-     * size, which would be answered with SIGBUS */
+		 * size, which would be answered with SIGBUS */
 		fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			  (off_t)(VIZ_REC_PAGE + in->region * size), (off_t)size);
 	}

@@ -32,8 +32,7 @@ static const struct wanted wanted[] = {
 	{"PyCFunction_NewEx", AT(cfunction_new), true},
 	{"PyLong_AsLong", AT(long_as_long), true},
 	{"_Py_NoneStruct", AT(none), true},
-	/* the public name is 3.13's; all three read a thread-local variable and
-       check nothing */
+	/* the public name is 3.13's; all three read a thread-local variable and check nothing */
 	{"PyThreadState_GetUnchecked", AT(current_tstate), true},
 	{"_PyThreadState_UncheckedGet", AT(current_tstate), true},
 	{"_PyThreadState_GetCurrent", AT(current_tstate), true},
@@ -180,7 +179,7 @@ void viz_image__consts(struct viz_rec_consts *k, const struct viz_interpreter *i
 	};
 #if defined(__x86_64__)
 	/* one load instead of a call into another library; wherever the build shows
-   * where */
+	 * where */
 	if (o->tls_offset != VIZ_NONE && o->tls_offset) {
 		k->tls = -(int64_t)o->tls_offset;
 		k->current_tstate = 0;

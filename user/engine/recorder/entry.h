@@ -119,7 +119,7 @@ __attribute__((section(".text.start"))) void *stop(void *a, void *b, void *c)
 		ring->state = VIZ_REC_STOPPED;
 	live->generation = 0;
 	/* gives the memory back and keeps the addresses: a later attach maps over
-   * them */
+	 * them */
 	if (KEEP_PAGE.reserved) {
 		arch_syscall(SYS_mmap, (long)&DIR_AREA, VIZ_REC_PAGE, PROT_NONE, MAP_NOTHING_FIXED,
 			     -1, 0);

@@ -128,7 +128,7 @@ static uint64_t attribute(uint64_t object, const char *name)
 static inline uint64_t monitoring(void)
 {
 	/* sys.monitoring itself, and no import: `import` may be somebody's Python
-   * code */
+	 * code */
 	return ((uint64_t(*)(const char *))K.sys_get_object)("monitoring"); /* borrowed */
 }
 

@@ -393,8 +393,8 @@ static NOINLINE uint64_t admit_slowly(struct viz_rec_live *live, uint64_t key, u
 		return LOST;
 	id = look_up(live, code, 1);
 	/* The end of a code object can run code of the program's (a weak reference's
-   * callback), and another thread with it: the ring may be that one's now, or
-   * have gone. */
+	 * callback), and another thread with it: the ring may be that one's now, or
+	 * have gone. */
 	sweep(live);
 	if (!live->ring)
 		return GONE;

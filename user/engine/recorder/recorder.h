@@ -33,8 +33,7 @@ enum viz_rec_layout {
 	VIZ_REC_KEEP_AT = 1 * VIZ_REC_PAGE,
 	VIZ_REC_LIVE_AT = 2 * VIZ_REC_PAGE,
 	VIZ_REC_DIR_AT = 3 * VIZ_REC_PAGE,
-	/* a gap before it: else the kernel joins the two mappings, and their name
-     changes */
+	/* a gap before it: else the kernel joins the two mappings, and their name changes */
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
 	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
 	VIZ_REC_IMAGE_MAX = 10240,
@@ -48,21 +47,18 @@ enum viz_rec_mode {
 	VIZ_REC_WRAP = 2, /* the PEP 523 slot stays on the recorder, up to 3.11 */
 };
 
-#define VIZ_REC_ABSENT                                                                             \
-	0xffffffffu /* an offset that the build does not have   \
-                                    */
+/* An offset that the build does not have. */
+#define VIZ_REC_ABSENT 0xffffffffu
 
 /* Written by vizbpf before the recorder runs; the recorder only reads it. */
 struct viz_rec_consts {
 	uint64_t magic;
 	/* the hot ones, in one cache line */
-	uint64_t current_tstate; /* function that returns the thread state, or 0: use
-                              tls */
+	uint64_t current_tstate; /* function that returns the thread state, or 0: use tls */
 	int64_t tls; /* else where it is, relative to the thread pointer */
 	uint32_t tstate_frame; /* frame, cframe or current_frame */
 	uint32_t cframe_current; /* ABSENT: tstate_frame is direct */
-	uint32_t tstate_native; /* native_thread_id; ABSENT: the thread pointer is the
-                             key */
+	uint32_t tstate_native; /* native_thread_id; ABSENT: the thread pointer is the key */
 	uint32_t frame_code;
 	uint64_t none; /* _Py_NoneStruct, immortal from 3.12 on */
 	uint64_t clock; /* 0: the counter of the CPU; else the vDSO's clock_gettime */
@@ -101,7 +97,7 @@ struct viz_rec_consts {
 	uint64_t code_type; /* PyCode_Type */
 
 	/* the C API, run-time addresses; the second group is only there for MONITOR
-   */
+	 */
 	uint64_t inc_ref, dec_ref;
 	uint64_t err_fetch, err_restore, err_clear;
 	uint64_t sys_get_object, getattr_string, call_method, cfunction_new, long_as_long;
@@ -117,7 +113,7 @@ struct viz_rec_method { /* PyMethodDef */
 enum viz_rec_switch {
 	VIZ_REC_OFF = 0, /* nothing is recorded, and the next event arms stop() */
 	/* a value that nothing else has at that address: the guardian looks for it in
-   * every process that may be a forked child */
+	 * every process that may be a forked child */
 	VIZ_REC_ON = 0x7669626f,
 };
 
@@ -128,8 +124,7 @@ struct viz_rec_keep {
 	uint64_t holder; /* K.holder, once it was seen to tell the truth; else 0 */
 	uint64_t failed; /* errno of a ring that could not be opened: not tried again */
 	uint64_t reserved; /* the ring's addresses are ours to map over */
-	uint64_t generation; /* of the ring: a call entered in an older one does not
-                          end here */
+	uint64_t generation; /* of the ring: a call entered in an older one does not end here */
 	uint64_t bits[6]; /* the events as sys.monitoring numbers them */
 	struct viz_rec_method defs[6];
 	char name[8]; /* "vizbpf", for the callbacks */
@@ -149,8 +144,7 @@ struct viz_rec_live {
 	uint64_t hand; /* place of the sweep for dead code objects */
 	uint64_t next_id;
 	uint64_t stopping; /* one is enough */
-	uint64_t innermost; /* frame of the innermost call, as far as the reader can
-                         know */
+	uint64_t innermost; /* frame of the innermost call, as far as the reader can know */
 	uint64_t refs; /* code objects in the table */
 };
 
@@ -164,7 +158,7 @@ enum viz_rec_record {
 	VIZ_RECORD_PAUSE = 7, /* little C stack left: the slot is clear from here ... */
 	VIZ_RECORD_RESUME = 8, /* ... to here */
 	VIZ_RECORD_CALLER = 9, /* what = frame << 32: the next ENTER's caller is not
-                            the call before */
+	                        the call before */
 };
 
 /* 16 bytes. when = clock << 8 | flags << 4 | kind; for CODE the clock is a
@@ -227,8 +221,7 @@ struct viz_rec_ring {
 	uint64_t tail; /* written by vizbpf */
 	uint64_t beat; /* the clock when vizbpf last looked */
 	uint64_t unused2[6];
-	uint64_t min_ticks; /* shorter calls without callees kept are taken back; by
-                         vizbpf */
+	uint64_t min_ticks; /* shorter calls without callees kept are taken back; by vizbpf */
 	uint64_t chains; /* by vizbpf: the program switches stacks, say who calls */
 	uint64_t lost_codes;
 	uint64_t unused3[5];

@@ -131,8 +131,8 @@ static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *re
 	uint64_t id;
 
 	/* A call that began before a fork or an earlier attach: the frame and the
-   * code object may be gone, its number in this ring is known if it was running
-   * at the start. */
+	 * code object may be gone, its number in this ring is known if it was running
+	 * at the start. */
 	if (unlikely(in->generation != live->generation)) {
 		id = look_up(live, in->code, 0);
 		if (id == LOST)
