@@ -106,6 +106,7 @@ def save_million(setting):
                 run = tools.measure(tool, "recursion", 10, setting.path("million.json"))
                 seen[name].append(run["stop"])
                 if "recorded" in run:
+                    result["%s, file complete after, s" % name] = run["complete"]
                     result["%s, calls recorded" % name] = run["recorded"]
     result.update({"%s, s" % name: median(values) for name, values in seen.items()})
     return result

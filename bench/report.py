@@ -13,6 +13,7 @@ COLUMNS = (
     # heading, key, format, factor
     ("time, ratio", "ratio", "%.2f", 1),
     ("added, ns/call", "added", "%.0f", 1),
+    ("file after, s", "complete", "%.2f", 1),
     ("stop, s", "stop", "%.2f", 1),
     ("file, MB", "size", "%.1f", 1e-6),
     ("bytes/call", "bytes", "%.0f", 1),
@@ -33,8 +34,9 @@ Every variant runs once a round, in turns; a number is the median over the round
 * **time, ratio**: run time of the program, to the untraced run of the same round.
 * **added**: CPU time of the recorded process above the untraced run, for each call that the
   program makes (entry and return together).
-* **stop**: seconds from Ctrl-C (for tools that run inside the program: from its end) to a
-  complete file.
+* **file after, stop**: seconds from Ctrl-C (for tools that run inside the program: from its end)
+  until vizbpf's file is complete, and until the tool has ended. Between the two the kernel takes
+  the probes out, which lasts longer on a busy machine.
 * **calls seen**: calls in the file, to those that the program made.
 * **tool, MB / CPU**: peak memory and CPU time of the tracer's own process; an in-process tool has
   none of its own.

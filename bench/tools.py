@@ -37,25 +37,39 @@ def wait_for(stream, text, process):
         seen += data
 
 
-def reap(process):
-    """Waits for a process; returns its peak memory in KiB, the peak at its end of what is not
-    backed by files (which the kernel can drop), and its CPU seconds.
+class End:
+    """How a tool's process ended: memory in KiB, CPU and times in seconds."""
 
-    The peaks are polled: ru_maxrss also counts what this process had when it started the other.
-    """
-    peak = own = 0
-    while True:
-        try:
-            peak = max(peak, status_of(process.pid, "VmHWM"))
-            own = max(own, status_of(process.pid, "RssAnon") + status_of(process.pid, "RssShmem"))
-        except (Failed, OSError):
-            pass  # it has just ended
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        time.sleep(0.005)
-    process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-    return peak, own, usage.ru_utime + usage.ru_stime
+    def __init__(self, process, path=None):
+        """Waits for it. @path: takes its name when the file is complete, as vizbpf's does.
+
+        The peaks are polled: ru_maxrss also counts what this process had when it started it. What
+        is not backed by files, which the kernel can drop, is told apart.
+        """
+        self.peak = self.own = 0
+        self.complete = None
+        began = time.perf_counter()
+        while True:
+            try:
+                self.peak = max(self.peak, status_of(process.pid, "VmHWM"))
+                self.own = max(self.own, status_of(process.pid, "RssAnon")
+                               + status_of(process.pid, "RssShmem"))
+            except (Failed, OSError):
+                pass  # it has just ended
+            if path and self.complete is None and os.path.exists(path):
+                self.complete = time.perf_counter() - began
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.perf_counter() - began > TIMEOUT:
+                process.kill()
+                process.wait()
+                raise Failed("it did not end within %d s of SIGINT and was killed" % TIMEOUT)
+            time.sleep(0.005)
+        self.seconds = time.perf_counter() - began
+        self.cpu = usage.ru_utime + usage.ru_stime
+        process.returncode = (os.WEXITSTATUS(status) if os.WIFEXITED(status)
+                              else -os.WTERMSIG(status))
 
 
 class Tool:
@@ -88,12 +102,11 @@ class Tool:
 class Attached(Tool):
     """A tool that is a process of its own and ends by SIGINT."""
 
-    def stop(self, process):
-        began = time.perf_counter()
+    def stop(self, process, path=None):
         process.send_signal(signal.SIGINT)
-        memory, own, cpu = reap(process)
-        return {"stop": time.perf_counter() - began, "tool_memory": memory, "tool_own": own,
-                "tool_cpu": cpu}
+        end = End(process, path)
+        return {"stop": end.seconds, "complete": end.complete, "tool_memory": end.peak,
+                "tool_own": end.own, "tool_cpu": end.cpu}
 
 
 class Vizbpf(Attached):
@@ -140,7 +153,7 @@ class Vizbpf(Attached):
         return self.start(["-p", ",".join(map(str, pids))], path)
 
     def detach(self, handle, path):
-        result = self.stop(handle)
+        result = self.stop(handle, path)
         errors = handle.stderr.read().decode().strip()
         handle.stderr.close()
         if handle.returncode:
