@@ -151,12 +151,13 @@ def end_threads():
     return {"ok": ok}
 
 
-def forked_child():
+def forked_child(ready):
     """Works until it is told to end, checks itself, and says so by its exit status."""
     import signal
 
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    os.write(ready, b"1")
     rounds = total = 0
     parent = os.getppid()
     while not stop:
@@ -171,12 +172,17 @@ def forked_child():
 
 @command
 def fork():
+    # A SIGTERM before the child's handler is there would look like harm.
+    reader, ready = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            forked_child()
+            forked_child(ready)
         finally:
             os._exit(8)
+    os.close(ready)
+    os.read(reader, 1)
+    os.close(reader)
     children.append(pid)
     return {"pid": pid}
 
@@ -188,7 +194,10 @@ def end_forks():
     ok = True
     for pid in children:
         os.kill(pid, signal.SIGTERM)
-        ok = os.waitpid(pid, 0)[1] == 0 and ok
+        status = os.waitpid(pid, 0)[1]
+        if status:
+            print("child %d ended with status 0x%x" % (pid, status), file=sys.stderr)
+        ok = status == 0 and ok
     del children[:]
     return {"ok": ok}
 
