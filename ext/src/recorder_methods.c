@@ -4,6 +4,7 @@
 #include "recorder.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -317,6 +318,25 @@ static PyObject *recorder_unshield(PyObject *self, PyObject *token)
 	Py_RETURN_NONE;
 }
 
+static void put_custom_args(struct viz_text *text, const struct viz_emitted *event)
+{
+	bool snapshot = event->type == VIZBPF_OBJECT_SNAPSHOT;
+	char small[64];
+	double number;
+
+	if (event->args[0]) {
+		viz_text__puts(text, snapshot ? ",\"args\":{\"snapshot\":" : ",\"args\":");
+		viz_text__puts(text, event->args);
+		viz_text__puts(text, snapshot ? "}" : "");
+	} else if (event->type == VIZBPF_COUNTER) {
+		memcpy(&number, &event->value, sizeof(number));
+		/* JSON has no word for the others */
+		snprintf(small, sizeof(small), ",\"args\":{\"value\":%.15g}",
+			 isfinite(number) ? number : 0.0);
+		viz_text__puts(text, small);
+	}
+}
+
 /* Custom events while the recorder runs. Slices are kept as pairs of B and E, which viewers
  * nest as they came. */
 static void record_custom(const struct viz_module *module, const struct viz_emitted *event)
@@ -367,20 +387,7 @@ static void record_custom(const struct viz_module *module, const struct viz_emit
 		viz_text__puts(&text, ",\"cat\":");
 		viz_text__string(&text, category, strlen(category));
 	}
-	if (event->args[0]) {
-		viz_text__puts(&text, ",\"args\":");
-		if (event->type == VIZBPF_OBJECT_SNAPSHOT)
-			viz_text__puts(&text, "{\"snapshot\":");
-		viz_text__puts(&text, event->args);
-		if (event->type == VIZBPF_OBJECT_SNAPSHOT)
-			viz_text__puts(&text, "}");
-	} else if (event->type == VIZBPF_COUNTER) {
-		double number;
-
-		memcpy(&number, &event->value, sizeof(number));
-		snprintf(small, sizeof(small), ",\"args\":{\"value\":%.15g}", number);
-		viz_text__puts(&text, small);
-	}
+	put_custom_args(&text, event);
 	viz_text__end(&text);
 	viz_edge__event(t, viz_clock__ticks(), 0, data);
 }
