@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
+#include <unistd.h>
 
 #include "command/command.h"
 #include "options.h"
@@ -27,6 +28,8 @@ int main(int argc, char **argv)
 	switch (viz_options__parse(&opt, argc, argv)) {
 	case VIZ_OPTIONS_RUN:
 		status = viz_session__run(&opt);
+		if (opt.open_viewer && !access(opt.path, R_OK))
+			viz_command__view(2, (char *[]){ "view", opt.path, NULL });
 		break;
 	case VIZ_OPTIONS_DONE:
 		status = 0;

@@ -20,7 +20,7 @@ enum {
 	OPT_MIN_DURATION, OPT_MAX_DEPTH, OPT_INCLUDE_FILES, OPT_EXCLUDE_FILES, OPT_INCLUDE_FUNCS,
 	OPT_EXCLUDE_FUNCS, OPT_KEEP_CALLEES, OPT_FROZEN, OPT_STDLIB, OPT_NO_STDLIB, OPT_PACKAGE,
 	OPT_RESTORE, OPT_NO_SOURCES, OPT_OUTPUT_DIR, OPT_PID_SUFFIX, OPT_ENTRIES, OPT_TRIGGER,
-	OPT_BEFORE, OPT_AFTER, OPT_PAUSED, OPT_THREADS,
+	OPT_BEFORE, OPT_AFTER, OPT_PAUSED, OPT_THREADS, OPT_OPEN,
 };
 
 static const struct option longs[] = {
@@ -68,6 +68,7 @@ static const struct option longs[] = {
 	{ "after", required_argument, NULL, OPT_AFTER },
 	{ "start-paused", no_argument, NULL, OPT_PAUSED },
 	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "open", no_argument, NULL, OPT_OPEN },
 	{ "restore", optional_argument, NULL, OPT_RESTORE },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, 'h' },
@@ -122,6 +123,7 @@ static const char help_text[] =
 	"      --output-dir DIR         directory for it\n"
 	"  -u, --unique-output-file     add date, time and pid to the name\n"
 	"      --pid-suffix             add the pid to the name\n"
+	"      --open                   show it in the browser at the end\n"
 	"      --no-sources             leave the source files out of the trace\n"
 	"\n"
 	"How\n"
@@ -411,6 +413,9 @@ static int parse_one(struct viz_options *opt, int c, const char *arg)
 		return 0;
 	case OPT_STARTUP:
 		opt->include_startup = true;
+		return 0;
+	case OPT_OPEN:
+		opt->open_viewer = true;
 		return 0;
 	case OPT_NO_SOURCES:
 		opt->sources = false;
