@@ -236,7 +236,7 @@ enum viz_build_flag {
 	VIZ_BUILD_CREATION = 4,		/* a generator's creation enters the eval function (3.11+) */
 	VIZ_BUILD_INLINES = 8,		/* needs the slot for Python-to-Python calls (3.11+) */
 	VIZ_BUILD_ESCAPES = 16,		/* calls escape the slot: read the caller at entry */
-	VIZ_BUILD_POPS = 64,		/* leave sites are where frames are popped: see entry_frame() */
+	VIZ_BUILD_POPS = 64,		/* leave sites are at pops, see entry_frame() */
 	VIZ_BUILD_CURRENT_AFTER = 32,	/* at the leave site the frame has been popped already */
 };
 
