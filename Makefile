@@ -85,16 +85,21 @@ install: all
 	$(Q)install -m 644 ext/vizbpf/include/vizbpf.h $(DESTDIR)$(PREFIX)/include/vizbpf.h
 	$(Q)for page in $(wildcard docs/man/*.1); do \
 		install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/; done
-	$(Q)if [ -d $(BUILD)/viewer ]; then \
-		cp -r --no-preserve=ownership $(BUILD)/viewer $(DESTDIR)$(PREFIX)/share/vizbpf/; fi
+
+# The Python package, from where `vizbpf script.py` without root takes it; left out where it
+# cannot be built (no pip).
+install: install-package
+install-package: all
+	$(Q)$(MAKE) --no-print-directory ext-install || \
+		echo "vizbpf: the Python package is not installed: make ext says why"
 
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/vizbpf $(DESTDIR)$(PREFIX)/include/vizbpf.h
 	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(wildcard docs/man/*.1)))
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/vizbpf
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/vizbpf $(DESTDIR)$(PREFIX)/lib/vizbpf
 
 clean:
 	$(Q)rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test install uninstall clean
+.PHONY: all demo test install install-package uninstall clean

@@ -2,9 +2,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "command/command.h"
 #include "options.h"
 #include "session.h"
+#include "unprivileged.h"
 
 static const struct {
 	const char *name;
@@ -20,6 +22,7 @@ static const struct {
 int main(int argc, char **argv)
 {
 	struct viz_options opt;
+	char why[512] = "";
 	int status;
 
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
@@ -27,6 +30,14 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 1, argv + 1);
 	switch (viz_options__parse(&opt, argc, argv)) {
 	case VIZ_OPTIONS_RUN:
+		if (opt.launches && viz_unprivileged__is()) {
+			/* Without root a program can still record itself; returns only on failure. */
+			viz_unprivileged__exec(argv + 1, (int)(opt.launch.argv - (argv + 1)),
+					       &opt.launch, why, sizeof(why));
+			viz_error("%s", why);
+			status = 1;
+			break;
+		}
 		status = viz_session__run(&opt);
 		if (opt.open_viewer && !access(opt.path, R_OK))
 			viz_command__view(2, (char *[]){ "view", opt.path, NULL });

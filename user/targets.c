@@ -193,6 +193,9 @@ static const char *known_gaps(const struct viz_target *t)
 
 	if (t->engine == &viz_engine_usdt && uses_jit(t))
 		return "code that the JIT compiled shows no ends of calls (PYTHON_JIT=1)";
+	if (t->engine == &viz_engine_trampoline && version == 0x030b &&
+	    t->interp.build->info.flags & VIZ_BUILD_ESCAPES)
+		return "specialised __getitem__ calls are not seen (CPython 3.11.0 to 3.11.3)";
 	if (t->engine != &viz_engine_eval)
 		return "";
 	if (uses_jit(t))
