@@ -120,6 +120,7 @@ run_child(const struct viz_launch *l, const struct viz_identity *id, int go, int
 		}
 		failure.err = argv ? errno : ENOMEM;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): there is nobody else to tell */
 	n = write(failed, &failure, sizeof(failure));
 	_exit(failure.err == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
 }

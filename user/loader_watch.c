@@ -55,7 +55,7 @@ static int attach(struct viz_session *s, int fd, char *why, size_t why_size)
 {
 	struct viz_elf_symbol symbol;
 	struct viz_elf *elf;
-	uint64_t offset;
+	uint64_t offset = 0;
 	int err = viz_elf__open(fd, &elf);
 
 	if (err)

@@ -182,7 +182,6 @@ int viz_place__open(struct viz_place *place, const char *path, char *why, size_t
 		return viz_why(why, why_size, err, "cannot write %s: its directory: %s", path,
 			       strerror(-err));
 	}
-	err = 0;
 	if (!*name || !strcmp(name, ".") || !strcmp(name, "..")) {
 		err = viz_why(why, why_size, -EISDIR, "cannot write %s: it is a directory", path);
 	} else if (fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -308,14 +308,13 @@ int viz_intake__finish(struct viz_intake *in)
 	int err;
 
 	for (i = 0; i < in->nr_lanes; i++) {
-		struct lane *lane = &in->lanes[i];
-
-		while (lane->open.nr) {
-			err = close_one(in, lane, in->last_ts, VIZ_CALL_UNFINISHED, NULL, 0);
+		while (in->lanes[i].open.nr) {
+			err = close_one(in, &in->lanes[i], in->last_ts, VIZ_CALL_UNFINISHED, NULL,
+					0);
 			if (err)
 				return err;
 		}
-		err = lane__empty(in, lane);
+		err = lane__empty(in, &in->lanes[i]);
 		if (err)
 			return err;
 	}
