@@ -210,8 +210,8 @@ void viz_journal__unlink(int dir, const struct viz_journal *journal)
 
 static int same_alive(pid_t pid, uint64_t start_time)
 {
-	uint64_t now;
-	char state;
+	uint64_t now = 0;
+	char state = 0;
 
 	return pid > 0 && !viz_proc__start_time(pid, &now, &state) && now == start_time &&
 	       state != 'Z' && state != 'X';
@@ -318,7 +318,7 @@ void viz_journal__retire(struct viz_journal *journal, int entry)
 
 int viz_journal__stop(struct viz_journal *journal, pid_t pid)
 {
-	uint64_t start_time;
+	uint64_t start_time = 0;
 	int i, err;
 
 	err = viz_proc__start_time(pid, &start_time, NULL);
