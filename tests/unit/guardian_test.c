@@ -320,9 +320,10 @@ static void test_guardian_killed(void)
 
 	begin(do_hang, 0);
 	check(UNTIL(state_of(shared->target) == 'T'), "both", "the target is stopped");
-	guardian = guardian_of(shared->tracer);
-	check(guardian > 0, "both", "the journal names the guardian");
-	kill(guardian, SIGKILL);
+	check(UNTIL((guardian = guardian_of(shared->tracer)) > 0), "both",
+	      "the journal names the guardian");
+	if (guardian > 0)
+		kill(guardian, SIGKILL);
 	kill(shared->tracer, SIGKILL);
 	tracer_ended("both");
 	check(journals() == 1, "both", "the journal stays");
@@ -332,8 +333,9 @@ static void test_guardian_killed(void)
 
 	begin(do_wait, 0);
 	UNTIL(shared->go);
-	guardian = guardian_of(shared->tracer);
-	kill(guardian, SIGKILL);
+	check(UNTIL((guardian = guardian_of(shared->tracer)) > 0), "respawn", "there is a guardian");
+	if (guardian > 0)
+		kill(guardian, SIGKILL);
 	check(UNTIL(guardian_of(shared->tracer) != guardian), "respawn", "another guardian comes");
 	kill(shared->tracer, SIGKILL);
 	expect_clear("respawn");
