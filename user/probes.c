@@ -496,6 +496,22 @@ void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
 	}
 }
 
+void viz_probes__each_program(struct viz_probes *probes,
+			      void (*fn)(void *ctx, const char *name, unsigned int verified), void *ctx)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, probes->skel->obj)
+	{
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
+			fn(ctx, bpf_program__name(prog), info.verified_insns);
+	}
+}
+
 int viz_probes__guards_fd(const struct viz_probes *probes)
 {
 	return bpf_map__fd(probes->skel->maps.guards);

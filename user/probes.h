@@ -72,6 +72,10 @@ bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held
 /* Calls @fn for each thread of @pid that has lost calls: how many, since it was first seen. */
 void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
 			       void (*fn)(void *ctx, pid_t tid, uint64_t lost), void *ctx);
+/* Calls @fn for each loaded program: how many instructions the verifier went through, 0 where
+ * the kernel does not say (before 5.16). */
+void viz_probes__each_program(struct viz_probes *probes,
+			      void (*fn)(void *ctx, const char *name, unsigned int verified), void *ctx);
 /* The fd of the map `guards`. */
 int viz_probes__guards_fd(const struct viz_probes *probes);
 /* Tells the programs which processes are wanted beyond those in `processes`. */

@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "../base/privilege.h"
 #include "../probes.h"
 #include "command.h"
@@ -120,11 +121,35 @@ static void check_rest(void)
 	line(!access("/run", W_OK), true, "a place for the guardian's journal", "/run/vizbpf");
 }
 
+static void print_program(void *ctx, const char *name, unsigned int verified)
+{
+	(void)ctx;
+	printf("%-24s %8u\n", name, verified);
+}
+
+/* For those who change the programs: what they cost the verifier. */
+static int print_verifier(void)
+{
+	char why[512] = "";
+	struct viz_probes *probes = viz_probes__load(1 << 20, nothing, NULL, why, sizeof(why));
+
+	if (!probes) {
+		viz_error("%s", why);
+		return 1;
+	}
+	viz_probes__each_program(probes, print_program, NULL);
+	viz_probes__free(probes);
+	return 0;
+}
+
 int viz_command__doctor(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "--verifier"))
+		return print_verifier();
 	if (argc > 1) {
-		printf("usage: vizbpf doctor\n\nPrints what this kernel and this user can do, and what is "
-		       "missing.\n");
+		printf("usage: vizbpf doctor [--verifier]\n\nPrints what this kernel and this user can "
+		       "do, and what is missing.\nWith --verifier: each BPF program and how many "
+		       "instructions the kernel's verifier\nwent through for it.\n");
 		return strcmp(argv[1], "--help") && strcmp(argv[1], "-h") ? 2 : 0;
 	}
 	check_user();
