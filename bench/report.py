@@ -101,7 +101,8 @@ def table(headings, rows):
 
 def as_markdown(results):
     lines = [INTRODUCTION]
-    lines += table(["machine", ""], results["machine"].items())
+    lines += table(["machine", ""], ((key, str(value)) for key, value in
+                                  results["machine"].items()))
     for name, program in results["programs"].items():
         lines += ["", "## " + heading(name, program), ""]
         if "absent" in program:
