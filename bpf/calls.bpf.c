@@ -43,7 +43,7 @@ static __always_inline bool find_process(struct hit *hit)
 
 static __always_inline bool find_thread(struct hit *hit)
 {
-	struct viz_thread fresh = { .tgid = hit->tgid };
+	struct viz_thread fresh = {.tgid = hit->tgid};
 
 	hit->thread = bpf_map_lookup_elem(&threads, &hit->tid);
 	if (hit->thread)
@@ -126,8 +126,8 @@ static __noinline struct viz_code_state *announce(struct hit *hit, struct viz_co
 	rec->tgid = hit->tgid;
 	rec->line = read_user_u32(key->code + off->code_firstlineno);
 	rec->code_flags = read_user_u32(key->code + off->code_flags);
-	name = read_user_u64(key->code + (off->code_qualname != VIZ_NONE ? off->code_qualname :
-									   off->code_name));
+	name = read_user_u64(
+		key->code + (off->code_qualname != VIZ_NONE ? off->code_qualname : off->code_name));
 	file = read_user_u64(key->code + off->code_filename);
 	rec->name_size = read_str(off, name, rec->name, VIZ_NAME_MAX, false, &rec->name_chars,
 				  &rec->name_kind, &rec->name_ascii);
@@ -142,7 +142,7 @@ static __noinline struct viz_code_state *announce(struct hit *hit, struct viz_co
 
 static __always_inline struct viz_code_state *code_state(struct hit *hit, __u64 code)
 {
-	struct viz_code_key key = { .code = code, .tgid = hit->tgid };
+	struct viz_code_key key = {.code = code, .tgid = hit->tgid};
 	struct viz_code_state *state = bpf_map_lookup_elem(&codes, &key);
 
 	return state ?: announce(hit, &key);
@@ -199,8 +199,7 @@ static __always_inline void enter_from(struct hit *hit, __u64 code, __u64 frame,
 		lose_enter(hit);
 		return;
 	}
-	fill_head(&rec->enter.head, hit->tid, VIZ_ENTER,
-		  flags | VIZ_ENTER_CHAIN | VIZ_ENTER_FROM);
+	fill_head(&rec->enter.head, hit->tid, VIZ_ENTER, flags | VIZ_ENTER_CHAIN | VIZ_ENTER_FROM);
 	rec->enter.code = code;
 	rec->enter.tgid = hit->tgid;
 	rec->enter.sp = (__u32)sp;
@@ -260,10 +259,10 @@ static __always_inline void send_whole(struct hit *hit, const struct viz_held_ca
 /* Up to 3.8 the eval function does not get the thread state: a global has it. */
 static __always_inline void read_global_tstate(struct hit *hit)
 {
-	hit->thread->tstate = hit->build->off.current_tstate ?
-				      read_user_u64(hit->process->bias +
-						    hit->build->off.current_tstate) :
-				      0;
+	hit->thread->tstate =
+		hit->build->off.current_tstate
+			? read_user_u64(hit->process->bias + hit->build->off.current_tstate)
+			: 0;
 }
 
 /*
@@ -277,7 +276,8 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 
 	if (!(hit->build->flags & VIZ_BUILD_CREATION) || !(state->code_flags & CO_GENERATOR_LIKE))
 		return false;
-	bpf_probe_read_user(&owner, 1, (void *)(unsigned long)(frame + hit->build->off.frame_owner));
+	bpf_probe_read_user(&owner, 1,
+			    (void *)(unsigned long)(frame + hit->build->off.frame_owner));
 	if (owner == OWNED_BY_GENERATOR)
 		return false;
 	hit->thread->skip_sp = (__u32)sp;
@@ -332,7 +332,7 @@ static long tell_frame(__u32 index, void *data)
  */
 static __always_inline void tell_running(struct hit *hit, __u64 frame, bool has_5_17)
 {
-	struct running r = { .hit = hit, .ring = ring_of(hit->process), .frame = frame };
+	struct running r = {.hit = hit, .ring = ring_of(hit->process), .frame = frame};
 	int i;
 
 	if (!r.ring)
@@ -579,8 +579,9 @@ int usdt_enter(struct pt_regs *ctx)
 		flags = VIZ_ENTER_RESUME;
 		/* 3.15 fires for the creation too, and then never returns from it. */
 		if (hit.build->flags & VIZ_BUILD_CREATION) {
-			bpf_probe_read_user(&owner, 1,
-					    (void *)(unsigned long)(frame + hit.build->off.frame_owner));
+			bpf_probe_read_user(
+				&owner, 1,
+				(void *)(unsigned long)(frame + hit.build->off.frame_owner));
 			if (owner != OWNED_BY_GENERATOR)
 				return 0;
 		}
@@ -607,7 +608,8 @@ int BPF_KPROBE(usdt_throw, __u64 tstate, __u64 frame, __u64 throwflag)
 	if (!code_state(&hit, code))
 		lose_enter(&hit);
 	else
-		enter(&hit, code, frame, current_frame(&hit), 0, VIZ_ENTER_RESUME | VIZ_ENTER_THROW);
+		enter(&hit, code, frame, current_frame(&hit), 0,
+		      VIZ_ENTER_RESUME | VIZ_ENTER_THROW);
 	return 0;
 }
 
@@ -630,7 +632,7 @@ int usdt_leave(struct pt_regs *ctx)
 SEC("uprobe")
 int BPF_KPROBE(code_dealloc, __u64 code)
 {
-	struct viz_code_key key = { .code = code, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct viz_code_key key = {.code = code, .tgid = bpf_get_current_pid_tgid() >> 32};
 
 	bpf_map_delete_elem(&codes, &key);
 	return 0;

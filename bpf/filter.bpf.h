@@ -62,7 +62,7 @@ static __always_inline struct viz_held_call *held_at(struct viz_held *h, __u32 i
 
 static __always_inline __u32 verdict_of(struct viz_code_state *state, __u64 code, __u32 tgid)
 {
-	struct viz_verdict_key key = { .code = code, .announced = state->announced, .tgid = tgid };
+	struct viz_verdict_key key = {.code = code, .announced = state->announced, .tgid = tgid};
 	__u32 *verdict;
 
 	if (state->verdict)
@@ -121,9 +121,9 @@ static __always_inline bool filter_enter(struct viz_held *h, struct viz_code_sta
 }
 
 enum filter_leave {
-	LEAVE_SEND,	/* it was sent when it began */
+	LEAVE_SEND, /* it was sent when it began */
 	LEAVE_DROP,
-	LEAVE_WHOLE,	/* it was held back, and is worth to be sent as a whole: *call */
+	LEAVE_WHOLE, /* it was held back, and is worth to be sent as a whole: *call */
 };
 
 /* The call at @sp ends. */

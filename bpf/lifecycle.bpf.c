@@ -140,8 +140,8 @@ int BPF_KPROBE(module_create, __u64 def)
 	if (!process || process->flags & VIZ_PROC_SWITCHES)
 		return 0;
 	bpf_probe_read_user_str(name, sizeof(name), (void *)(unsigned long)read_user_u64(def + 40));
-	if (name[0] == 'g' && name[1] == 'r' && name[2] == 'e' && name[3] == 'e' && name[4] == 'n' &&
-	    name[5] == 'l' && name[6] == 'e' && name[7] == 't') {
+	if (name[0] == 'g' && name[1] == 'r' && name[2] == 'e' && name[3] == 'e' &&
+	    name[4] == 'n' && name[5] == 'l' && name[6] == 'e' && name[7] == 't') {
 		process->flags |= VIZ_PROC_SWITCHES;
 		rec = new_life(process, VIZ_MODULE, 0, (__u32)bpf_get_current_pid_tgid());
 		if (rec) {

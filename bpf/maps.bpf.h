@@ -62,9 +62,9 @@ struct viz_code_key {
 
 /* Code objects that user space has been told of. */
 struct viz_code_state {
-	__u64 announced;  /* head.ts of its VIZ_CODE */
+	__u64 announced; /* head.ts of its VIZ_CODE */
 	__u32 code_flags; /* co_flags */
-	__u32 verdict;	  /* enum viz_verdict_code */
+	__u32 verdict; /* enum viz_verdict_code */
 };
 
 VIZ_MAP struct viz_codes {
@@ -96,8 +96,8 @@ static __always_inline void *ring_of(const struct viz_process_info *p)
 /* The reader looks every few milliseconds: it is woken only when much has piled up. */
 static __always_inline __u64 wakeup_flags(void *ring)
 {
-	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > ring_wakeup_bytes ? BPF_RB_FORCE_WAKEUP :
-										  BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > ring_wakeup_bytes ? BPF_RB_FORCE_WAKEUP
+									      : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void fill_head(struct viz_head *head, __u32 tid, __u8 kind, __u8 flags)

@@ -79,8 +79,7 @@ static __always_inline void assume_stack(struct viz_thread *thread, __u64 sp)
  * call asks again.
  */
 static __always_inline void find_stack(struct viz_thread *thread,
-				       const struct viz_build_info *build, __u64 sp,
-				       bool has_5_17)
+				       const struct viz_build_info *build, __u64 sp, bool has_5_17)
 {
 	struct viz_thread found = {};
 	__u64 self = 0, block;
@@ -105,8 +104,9 @@ static __always_inline void find_stack(struct viz_thread *thread,
 	thread->stack_high = found.stack_high;
 }
 
-static __always_inline void tell_guard(const struct viz_process_info *process, __u8 kind, __u32 tgid,
-				       __u32 tid, __u64 room, __u64 interp, __u32 stopped)
+static __always_inline void tell_guard(const struct viz_process_info *process, __u8 kind,
+				       __u32 tgid, __u32 tid, __u64 room, __u64 interp,
+				       __u32 stopped)
 {
 	void *ring = ring_of(process);
 	struct viz_guard *rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
@@ -190,7 +190,8 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 /* Called at each return: has the thread that was low come back up? */
 static __always_inline void unguard_stack(struct viz_process_info *process,
 					  const struct viz_build_info *build,
-					  struct viz_thread *thread, __u32 tgid, __u32 tid, __u64 sp)
+					  struct viz_thread *thread, __u32 tgid, __u32 tid,
+					  __u64 sp)
 {
 	struct viz_guard_state *guard;
 	__u64 size, room;

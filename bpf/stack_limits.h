@@ -27,17 +27,17 @@
 /* Where the kernel cannot tell the stack's size (before 5.17), it is taken as this. */
 #define VIZ_STACK_ASSUMED (256ULL << 10)
 /* The smaller of a part of the stack, in eighths, and so many bytes. */
-#define VIZ_STACK_USED(size, eighths, bytes) \
+#define VIZ_STACK_USED(size, eighths, bytes)                                                       \
 	((size) / 8 * (eighths) < (bytes) ? (size) / 8 * (eighths) : (bytes))
 /* Less room than this: the process is stopped until the slot is clear. */
-#define VIZ_STACK_HARD(size) \
-	((size) < VIZ_STACK_SMALL ? (size) : (size) - VIZ_STACK_USED(size, 5, 3ULL << 20))
+#define VIZ_STACK_HARD(size)                                                                       \
+	((size) < VIZ_STACK_SMALL ? (size) : (size)-VIZ_STACK_USED(size, 5, 3ULL << 20))
 /* Less room than this: user space is told to clear the slot, the program runs on. */
-#define VIZ_STACK_SOFT(size) \
-	((size) < VIZ_STACK_SMALL ? (size) : (size) - VIZ_STACK_USED(size, 4, 2ULL << 20))
+#define VIZ_STACK_SOFT(size)                                                                       \
+	((size) < VIZ_STACK_SMALL ? (size) : (size)-VIZ_STACK_USED(size, 4, 2ULL << 20))
 /* More room than this: the slot may be set again. Never over a small stack. */
-#define VIZ_STACK_AGAIN(size) \
-	((size) < VIZ_STACK_SMALL ? 2 * (size) : (size) - VIZ_STACK_USED(size, 3, 3ULL << 19))
+#define VIZ_STACK_AGAIN(size)                                                                      \
+	((size) < VIZ_STACK_SMALL ? 2 * (size) : (size)-VIZ_STACK_USED(size, 3, 3ULL << 19))
 
 /*
  * 3.12 and 3.13 count C calls down in tstate->c_recursion_remaining, two for each entry of

@@ -13,11 +13,11 @@ enum { EVENTS_MAX = 65536 };
 /* The calls of one track: a ring that grows until it has its full size. */
 struct ring {
 	struct viz_call *calls;
-	size_t cap, head, nr;	/* head: the next place to write */
+	size_t cap, head, nr; /* head: the next place to write */
 };
 
 struct kept_event {
-	struct viz_event event;	/* its strings are ours */
+	struct viz_event event; /* its strings are ours */
 };
 
 struct viz_flight {
@@ -173,8 +173,7 @@ int viz_flight__write(struct viz_flight *flight, struct viz_writer *w, uint64_t 
 		if (flight->rings[i].nr)
 			err = write_ring(&flight->rings[i], flight->entries, w, begin, end);
 	for (size_t i = 0; i < flight->nr_events && !err && w->ops->event; i++) {
-		const struct viz_event *e =
-			&flight->events[(first + i) % flight->max_events].event;
+		const struct viz_event *e = &flight->events[(first + i) % flight->max_events].event;
 
 		if (e->ts + e->dur >= begin && e->ts <= end)
 			err = w->ops->event(w, e);

@@ -24,15 +24,16 @@ int viz_flight__event(struct viz_flight *flight, const struct viz_event *event);
  * Hands what is kept and touches the time from @begin to @end to @w, in order of completion
  * within a track. 0 or what the writer returned. Nothing is forgotten.
  */
-int viz_flight__write(struct viz_flight *flight, struct viz_writer *w, uint64_t begin, uint64_t end);
+int viz_flight__write(struct viz_flight *flight, struct viz_writer *w, uint64_t begin,
+		      uint64_t end);
 /* Calls that were overwritten since the start. */
 uint64_t viz_flight__evicted(const struct viz_flight *flight);
 
 /* --trigger: what makes a snapshot. */
 struct viz_trigger {
-	char *pattern;		/* glob on the qualified name */
-	bool raises;		/* fires when the call ends by an exception */
-	uint64_t longer;	/* ns; else fires when it took longer than this */
+	char *pattern; /* glob on the qualified name */
+	bool raises; /* fires when the call ends by an exception */
+	uint64_t longer; /* ns; else fires when it took longer than this */
 };
 
 /* "NAME>50ms", "NAME raises". 0 or -EINVAL, -ENOMEM. The pattern is allocated. */

@@ -8,12 +8,12 @@
 #include <sys/types.h>
 
 struct viz_identity {
-	bool change;		/* false: the program runs as vizbpf does */
+	bool change; /* false: the program runs as vizbpf does */
 	uid_t uid;
 	gid_t gid;
-	char name[64];		/* "" when the uid has no entry */
+	char name[64]; /* "" when the uid has no entry */
 	char home[256], shell[256];
-	char *env;		/* what sudo was called with, NAME=VALUE NUL ...; or NULL */
+	char *env; /* what sudo was called with, NAME=VALUE NUL ...; or NULL */
 	size_t env_size;
 };
 

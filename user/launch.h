@@ -13,20 +13,20 @@
 
 struct viz_launch {
 	/* filled by the caller, who owns the strings */
-	char *const *argv;	/* script or command, and its arguments; NULL terminated */
-	const char *module;	/* -m: run this module, argv is its arguments alone; or NULL */
-	const char *user;	/* --user, or NULL */
-	bool as_root;		/* --as-root: do not drop to the user behind sudo */
+	char *const *argv; /* script or command, and its arguments; NULL terminated */
+	const char *module; /* -m: run this module, argv is its arguments alone; or NULL */
+	const char *user; /* --user, or NULL */
+	bool as_root; /* --as-root: do not drop to the user behind sudo */
 
 	/* filled by start() */
 	pid_t pid;
-	int pidfd;		/* readable when the program has ended; -1 where there are none */
-	char name[256];		/* who it runs as: "user alice", "" when nothing changes */
+	int pidfd; /* readable when the program has ended; -1 where there are none */
+	char name[256]; /* who it runs as: "user alice", "" when nothing changes */
 
 	/* its own */
 	int go, failed;
 	bool ended;
-	int status;		/* as from waitpid() */
+	int status; /* as from waitpid() */
 };
 
 /*

@@ -12,11 +12,11 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "ps", viz_command__ps },	     { "doctor", viz_command__doctor },
-	{ "view", viz_command__view },
-	{ "stats", viz_command__stats },     { "tree", viz_command__tree },
-	{ "diff", viz_command__diff },	     { "convert", viz_command__convert },
-	{ "combine", viz_command__combine }, { "top", viz_command__top },
+	{"ps", viz_command__ps},	   {"doctor", viz_command__doctor},
+	{"view", viz_command__view},	   {"stats", viz_command__stats},
+	{"tree", viz_command__tree},	   {"diff", viz_command__diff},
+	{"convert", viz_command__convert}, {"combine", viz_command__combine},
+	{"top", viz_command__top},
 };
 
 int main(int argc, char **argv)
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 		}
 		status = viz_session__run(&opt);
 		if (opt.open_viewer && !access(opt.path, R_OK))
-			viz_command__view(2, (char *[]){ "view", opt.path, NULL });
+			viz_command__view(2, (char *[]){"view", opt.path, NULL});
 		break;
 	case VIZ_OPTIONS_DONE:
 		status = 0;

@@ -15,64 +15,93 @@
 
 /* Long options without a letter. */
 enum {
-	OPT_ENGINE = 256, OPT_LOG, OPT_READY_FD, OPT_VERSION, OPT_RING_SIZE, OPT_NO_FOLLOW,
-	OPT_CONTAINER, OPT_CGROUP, OPT_USER, OPT_COMM, OPT_EXCLUDE_PID, OPT_AS_ROOT, OPT_STARTUP,
-	OPT_MIN_DURATION, OPT_MAX_DEPTH, OPT_INCLUDE_FILES, OPT_EXCLUDE_FILES, OPT_INCLUDE_FUNCS,
-	OPT_EXCLUDE_FUNCS, OPT_KEEP_CALLEES, OPT_FROZEN, OPT_STDLIB, OPT_NO_STDLIB, OPT_PACKAGE,
-	OPT_RESTORE, OPT_NO_SOURCES, OPT_OUTPUT_DIR, OPT_PID_SUFFIX, OPT_ENTRIES, OPT_TRIGGER,
-	OPT_BEFORE, OPT_AFTER, OPT_PAUSED, OPT_THREADS, OPT_OPEN,
+	OPT_ENGINE = 256,
+	OPT_LOG,
+	OPT_READY_FD,
+	OPT_VERSION,
+	OPT_RING_SIZE,
+	OPT_NO_FOLLOW,
+	OPT_CONTAINER,
+	OPT_CGROUP,
+	OPT_USER,
+	OPT_COMM,
+	OPT_EXCLUDE_PID,
+	OPT_AS_ROOT,
+	OPT_STARTUP,
+	OPT_MIN_DURATION,
+	OPT_MAX_DEPTH,
+	OPT_INCLUDE_FILES,
+	OPT_EXCLUDE_FILES,
+	OPT_INCLUDE_FUNCS,
+	OPT_EXCLUDE_FUNCS,
+	OPT_KEEP_CALLEES,
+	OPT_FROZEN,
+	OPT_STDLIB,
+	OPT_NO_STDLIB,
+	OPT_PACKAGE,
+	OPT_RESTORE,
+	OPT_NO_SOURCES,
+	OPT_OUTPUT_DIR,
+	OPT_PID_SUFFIX,
+	OPT_ENTRIES,
+	OPT_TRIGGER,
+	OPT_BEFORE,
+	OPT_AFTER,
+	OPT_PAUSED,
+	OPT_THREADS,
+	OPT_OPEN,
 };
 
 static const struct option longs[] = {
-	{ "pid", required_argument, NULL, 'p' },
-	{ "attach", required_argument, NULL, 'p' },
-	{ "all", no_argument, NULL, 'a' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "output-file", required_argument, NULL, 'o' },
-	{ "output-dir", required_argument, NULL, OPT_OUTPUT_DIR },
-	{ "unique-output-file", no_argument, NULL, 'u' },
-	{ "pid-suffix", no_argument, NULL, OPT_PID_SUFFIX },
-	{ "duration", required_argument, NULL, 'd' },
-	{ "module", required_argument, NULL, 'm' },
-	{ "engine", required_argument, NULL, OPT_ENGINE },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "log", required_argument, NULL, OPT_LOG },
-	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
-	{ "ring-size", required_argument, NULL, OPT_RING_SIZE },
-	{ "follow", no_argument, NULL, 'f' },
-	{ "no-follow", no_argument, NULL, OPT_NO_FOLLOW },
-	{ "ignore-multiprocess", no_argument, NULL, OPT_NO_FOLLOW },
-	{ "container", required_argument, NULL, OPT_CONTAINER },
-	{ "cgroup", required_argument, NULL, OPT_CGROUP },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "comm", required_argument, NULL, OPT_COMM },
-	{ "exclude-pid", required_argument, NULL, OPT_EXCLUDE_PID },
-	{ "as-root", no_argument, NULL, OPT_AS_ROOT },
-	{ "include-startup", no_argument, NULL, OPT_STARTUP },
-	{ "min-duration", required_argument, NULL, OPT_MIN_DURATION },
-	{ "max-stack-depth", required_argument, NULL, OPT_MAX_DEPTH },
-	{ "include-files", required_argument, NULL, OPT_INCLUDE_FILES },
-	{ "exclude-files", required_argument, NULL, OPT_EXCLUDE_FILES },
-	{ "include-functions", required_argument, NULL, OPT_INCLUDE_FUNCS },
-	{ "exclude-functions", required_argument, NULL, OPT_EXCLUDE_FUNCS },
-	{ "keep-callees", no_argument, NULL, OPT_KEEP_CALLEES },
-	{ "ignore-frozen", no_argument, NULL, OPT_FROZEN },
-	{ "stdlib", no_argument, NULL, OPT_STDLIB },
-	{ "no-stdlib", no_argument, NULL, OPT_NO_STDLIB },
-	{ "only-package", required_argument, NULL, OPT_PACKAGE },
-	{ "no-sources", no_argument, NULL, OPT_NO_SOURCES },
-	{ "tracer-entries", required_argument, NULL, OPT_ENTRIES },
-	{ "trigger", required_argument, NULL, OPT_TRIGGER },
-	{ "before", required_argument, NULL, OPT_BEFORE },
-	{ "after", required_argument, NULL, OPT_AFTER },
-	{ "start-paused", no_argument, NULL, OPT_PAUSED },
-	{ "threads", required_argument, NULL, OPT_THREADS },
-	{ "open", no_argument, NULL, OPT_OPEN },
-	{ "restore", optional_argument, NULL, OPT_RESTORE },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"pid", required_argument, NULL, 'p'},
+	{"attach", required_argument, NULL, 'p'},
+	{"all", no_argument, NULL, 'a'},
+	{"output", required_argument, NULL, 'o'},
+	{"output-file", required_argument, NULL, 'o'},
+	{"output-dir", required_argument, NULL, OPT_OUTPUT_DIR},
+	{"unique-output-file", no_argument, NULL, 'u'},
+	{"pid-suffix", no_argument, NULL, OPT_PID_SUFFIX},
+	{"duration", required_argument, NULL, 'd'},
+	{"module", required_argument, NULL, 'm'},
+	{"engine", required_argument, NULL, OPT_ENGINE},
+	{"quiet", no_argument, NULL, 'q'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"log", required_argument, NULL, OPT_LOG},
+	{"ready-fd", required_argument, NULL, OPT_READY_FD},
+	{"ring-size", required_argument, NULL, OPT_RING_SIZE},
+	{"follow", no_argument, NULL, 'f'},
+	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
+	{"ignore-multiprocess", no_argument, NULL, OPT_NO_FOLLOW},
+	{"container", required_argument, NULL, OPT_CONTAINER},
+	{"cgroup", required_argument, NULL, OPT_CGROUP},
+	{"user", required_argument, NULL, OPT_USER},
+	{"comm", required_argument, NULL, OPT_COMM},
+	{"exclude-pid", required_argument, NULL, OPT_EXCLUDE_PID},
+	{"as-root", no_argument, NULL, OPT_AS_ROOT},
+	{"include-startup", no_argument, NULL, OPT_STARTUP},
+	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
+	{"max-stack-depth", required_argument, NULL, OPT_MAX_DEPTH},
+	{"include-files", required_argument, NULL, OPT_INCLUDE_FILES},
+	{"exclude-files", required_argument, NULL, OPT_EXCLUDE_FILES},
+	{"include-functions", required_argument, NULL, OPT_INCLUDE_FUNCS},
+	{"exclude-functions", required_argument, NULL, OPT_EXCLUDE_FUNCS},
+	{"keep-callees", no_argument, NULL, OPT_KEEP_CALLEES},
+	{"ignore-frozen", no_argument, NULL, OPT_FROZEN},
+	{"stdlib", no_argument, NULL, OPT_STDLIB},
+	{"no-stdlib", no_argument, NULL, OPT_NO_STDLIB},
+	{"only-package", required_argument, NULL, OPT_PACKAGE},
+	{"no-sources", no_argument, NULL, OPT_NO_SOURCES},
+	{"tracer-entries", required_argument, NULL, OPT_ENTRIES},
+	{"trigger", required_argument, NULL, OPT_TRIGGER},
+	{"before", required_argument, NULL, OPT_BEFORE},
+	{"after", required_argument, NULL, OPT_AFTER},
+	{"start-paused", no_argument, NULL, OPT_PAUSED},
+	{"threads", required_argument, NULL, OPT_THREADS},
+	{"open", no_argument, NULL, OPT_OPEN},
+	{"restore", optional_argument, NULL, OPT_RESTORE},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static const char help_text[] =
@@ -81,14 +110,16 @@ static const char help_text[] =
 	"  vizbpf -p PID [-o FILE] [-d SECONDS]     attach to a live process\n"
 	"  vizbpf [--] script.py [ARG...]           start a script (or any command) and record it\n"
 	"  vizbpf -m MODULE [ARG...]                the same for python3 -m\n"
-	"  vizbpf -a | --container NAME             every Python process of the host, of a container\n"
+	"  vizbpf -a | --container NAME             every Python process of the host, of a "
+	"container\n"
 	"\n"
 	"What to record\n"
 	"  -p, --pid PID[,PID...]       these processes\n"
 	"  -a, --all                    all Python processes, also those that start later\n"
 	"      --container NAME|ID      those of a container (repeatable)\n"
 	"      --cgroup PATH            those of a control group\n"
-	"      --user NAME              with -a and containers: only this user's; at a start: run as\n"
+	"      --user NAME              with -a and containers: only this user's; at a start: run "
+	"as\n"
 	"      --comm PATTERN           only processes of this name\n"
 	"      --exclude-pid PID        never this one\n"
 	"      --no-follow              not the children (they are followed by default)\n"
@@ -110,15 +141,18 @@ static const char help_text[] =
 	"      --threads NAME|TID       only these threads (glob, repeatable)\n"
 	"\n"
 	"When\n"
-	"      --tracer-entries N       flight recorder: keep the last N calls of each thread in memory,\n"
-	"                               write them at the end; SIGUSR1 writes a snapshot, numbered\n"
+	"      --tracer-entries N       flight recorder: keep the last N calls of each thread in "
+	"memory,\n"
+	"                               write them at the end; SIGUSR1 writes a snapshot, "
+	"numbered\n"
 	"      --trigger 'NAME>50ms'    write a snapshot when a call takes longer (repeatable)\n"
 	"      --trigger 'NAME raises'  ... when it ends by an exception\n"
 	"      --before TIME, --after TIME  what a snapshot holds around its moment (2s, 500ms)\n"
 	"      --start-paused           record nothing until SIGUSR2, which switches on and off\n"
 	"\n"
 	"Where to\n"
-	"  -o, --output FILE            .json .json.gz .pftrace .folded .svg .speedscope.json .html\n"
+	"  -o, --output FILE            .json .json.gz .pftrace .folded .svg .speedscope.json "
+	".html\n"
 	"                               (result.json)\n"
 	"      --output-dir DIR         directory for it\n"
 	"  -u, --unique-output-file     add date, time and pid to the name\n"
@@ -133,7 +167,8 @@ static const char help_text[] =
 	"  -q, --quiet    -v, --verbose    --log DOMAIN,...    --version    -h, --help\n"
 	"      --restore [PID]          undo what a killed vizbpf left in processes\n"
 	"\n"
-	"Other commands: vizbpf ps, doctor, top, view, stats, tree, diff, convert, combine (--help\n"
+	"Other commands: vizbpf ps, doctor, top, view, stats, tree, diff, convert, combine "
+	"(--help\n"
 	"after each). Every long option can be written with underscores too.\n";
 
 static const struct viz_engine *const engines[] = {
@@ -304,8 +339,7 @@ static int parse_who(struct viz_options *opt, int c, const char *arg)
 
 static int parse_trigger(struct viz_options *opt, const char *arg)
 {
-	struct viz_trigger *grown =
-		realloc(opt->triggers, (opt->nr_triggers + 1) * sizeof(*grown));
+	struct viz_trigger *grown = realloc(opt->triggers, (opt->nr_triggers + 1) * sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
@@ -343,8 +377,8 @@ static int parse_when(struct viz_options *opt, int c, const char *arg)
 	}
 	err = viz_filter__parse_duration(arg, time);
 	if (err)
-		viz_error("--%s: '%s' is not a time (500ms, 2s)", c == OPT_BEFORE ? "before" : "after",
-			  arg);
+		viz_error("--%s: '%s' is not a time (500ms, 2s)",
+			  c == OPT_BEFORE ? "before" : "after", arg);
 	return err;
 }
 
@@ -361,14 +395,31 @@ static int parse_log(const char *arg)
 static int parse_one(struct viz_options *opt, int c, const char *arg)
 {
 	switch (c) {
-	case 'p': case 'a': case OPT_CONTAINER: case OPT_CGROUP: case OPT_USER: case OPT_COMM:
+	case 'p':
+	case 'a':
+	case OPT_CONTAINER:
+	case OPT_CGROUP:
+	case OPT_USER:
+	case OPT_COMM:
 	case OPT_EXCLUDE_PID:
 		return parse_who(opt, c, arg);
-	case OPT_MIN_DURATION: case OPT_MAX_DEPTH: case OPT_INCLUDE_FILES: case OPT_EXCLUDE_FILES:
-	case OPT_INCLUDE_FUNCS: case OPT_EXCLUDE_FUNCS: case OPT_KEEP_CALLEES: case OPT_FROZEN:
-	case OPT_STDLIB: case OPT_NO_STDLIB: case OPT_PACKAGE:
+	case OPT_MIN_DURATION:
+	case OPT_MAX_DEPTH:
+	case OPT_INCLUDE_FILES:
+	case OPT_EXCLUDE_FILES:
+	case OPT_INCLUDE_FUNCS:
+	case OPT_EXCLUDE_FUNCS:
+	case OPT_KEEP_CALLEES:
+	case OPT_FROZEN:
+	case OPT_STDLIB:
+	case OPT_NO_STDLIB:
+	case OPT_PACKAGE:
 		return parse_filter(opt, c, arg);
-	case OPT_ENTRIES: case OPT_TRIGGER: case OPT_BEFORE: case OPT_AFTER: case OPT_PAUSED:
+	case OPT_ENTRIES:
+	case OPT_TRIGGER:
+	case OPT_BEFORE:
+	case OPT_AFTER:
+	case OPT_PAUSED:
 	case OPT_THREADS:
 		return parse_when(opt, c, arg);
 	case 'f':
@@ -389,7 +440,8 @@ static int parse_one(struct viz_options *opt, int c, const char *arg)
 	case OPT_PID_SUFFIX:
 		opt->pid_suffix = true;
 		return 0;
-	case 'd': case 't':
+	case 'd':
+	case 't':
 		return parse_seconds(arg, &opt->duration);
 	case 'm':
 		opt->launch.module = arg;
@@ -513,7 +565,8 @@ static int check(struct viz_options *opt, int argc, char **argv)
 	opt->launches = optind < argc || opt->launch.module;
 	opt->launch.argv = argv + optind;
 	if (!opt->launches && !viz_select__any(&opt->select)) {
-		viz_error("nothing to record: give -p PID, -a, --container NAME, or a program to start "
+		viz_error("nothing to record: give -p PID, -a, --container NAME, or a program to "
+			  "start "
 			  "(vizbpf --help)");
 		return -EINVAL;
 	}

@@ -21,27 +21,27 @@ struct viz_options {
 	struct viz_select select;
 	struct viz_launch launch;
 	bool launches;
-	const char *output;		/* result.json */
+	const char *output; /* result.json */
 	const char *output_dir;
 	bool unique_output, pid_suffix;
-	uint64_t duration;		/* ns; 0: until told or all targets have ended */
+	uint64_t duration; /* ns; 0: until told or all targets have ended */
 	const struct viz_engine *engine; /* NULL: auto */
-	int ready_fd;			/* -1: none */
+	int ready_fd; /* -1: none */
 	size_t ring_size;
 	struct viz_filter filter;
 	bool include_startup;
 	bool sources;
 	bool open_viewer;
 	bool start_paused;
-	uint64_t entries;		/* --tracer-entries: flight recorder; 0: stream */
-	uint64_t before, after;		/* ns, for snapshots */
+	uint64_t entries; /* --tracer-entries: flight recorder; 0: stream */
+	uint64_t before, after; /* ns, for snapshots */
 	struct viz_trigger *triggers;
 	size_t nr_triggers;
-	char **threads;			/* --threads: names or tids */
-	char *path;			/* output with directory and suffixes applied; owned */
+	char **threads; /* --threads: names or tids */
+	char *path; /* output with directory and suffixes applied; owned */
 	/* makes the writer, @out is taken over; NULL: by the suffix of path */
 	struct viz_writer *(*make_writer)(struct viz_trace *trace, struct viz_output *out);
-	char *command_line;		/* owned */
+	char *command_line; /* owned */
 };
 
 enum viz_options_result { VIZ_OPTIONS_RUN, VIZ_OPTIONS_DONE, VIZ_OPTIONS_BAD };

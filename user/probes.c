@@ -27,12 +27,12 @@ struct viz_attachment {
 	unsigned int users;
 	struct bpf_link *links[LINKS_MAX];
 	unsigned int nr_links;
-	int kept;			/* by the guardian: the number of the eval function's link, or -1 */
+	int kept; /* by the guardian: the number of the eval function's link, or -1 */
 };
 
 struct viz_probes {
 	struct vizbpf_bpf *skel;
-	struct bpf_program *eval_enter;	/* the one that this kernel can load */
+	struct bpf_program *eval_enter; /* the one that this kernel can load */
 	struct viz_guardian *guardian;
 	struct ring_buffer *rings;
 	int ring_fd;
@@ -103,9 +103,11 @@ static void choose_programs(struct viz_probes *probes)
 static const char *explain_load(int err)
 {
 	if (err == -EPERM)
-		return "not permitted: CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed (run it with sudo)";
+		return "not permitted: CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE are needed (run it "
+		       "with sudo)";
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return "the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF, Linux 5.4 and newer)";
+		return "the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF, "
+		       "Linux 5.4 and newer)";
 	if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL) == 0)
 		return "the kernel has no BPF ring buffer (Linux 5.8 and newer)";
 	if (err == -EACCES || err == -EINVAL || err == -E2BIG)
@@ -185,7 +187,7 @@ static void close_soon(struct bpf_link *link)
 
 static void wait_for_closing(void)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
+	const struct timespec pause = {.tv_nsec = 1000000};
 
 	while (atomic_load(&closing))
 		nanosleep(&pause, NULL);
@@ -249,8 +251,9 @@ static int add_link(struct viz_attachment *a, struct bpf_program *prog, int fd, 
 	if (!link) {
 		err = -errno;
 		if (err == -EINVAL && semaphore)
-			return viz_why(why, why_size, err,
-				       "the probe is held by another tracer (its counter is in use)");
+			return viz_why(
+				why, why_size, err,
+				"the probe is held by another tracer (its counter is in use)");
 		return viz_why(why, why_size, err, "cannot attach %s at 0x%llx: %s",
 			       bpf_program__name(prog), (unsigned long long)offset, strerror(-err));
 	}
@@ -263,22 +266,17 @@ static int attach_eval(struct viz_probes *probes, struct viz_attachment *a, char
 {
 	const struct viz_build *b = a->build;
 	struct bpf_program *leaves[VIZ_LEAVE_SITES] = {
-		probes->skel->progs.eval_leave_0,
-		probes->skel->progs.eval_leave_1,
-		probes->skel->progs.eval_leave_2,
-		probes->skel->progs.eval_leave_3,
-		probes->skel->progs.eval_leave_4,
-		probes->skel->progs.eval_leave_5,
-		probes->skel->progs.eval_leave_6,
-		probes->skel->progs.eval_leave_7,
+		probes->skel->progs.eval_leave_0, probes->skel->progs.eval_leave_1,
+		probes->skel->progs.eval_leave_2, probes->skel->progs.eval_leave_3,
+		probes->skel->progs.eval_leave_4, probes->skel->progs.eval_leave_5,
+		probes->skel->progs.eval_leave_6, probes->skel->progs.eval_leave_7,
 	};
 	int err = 0;
 
 	/* Ends first: a call that is seen to begin is seen to end. */
 	for (unsigned int i = 0; i < b->nr_leave && !err; i++)
 		err = add_link(a, leaves[i], b->fd, b->leave[i].offset, 0, why, why_size);
-	return err ?: add_link(a, probes->eval_enter, b->fd, b->enter.offset, 0, why,
-			       why_size);
+	return err ?: add_link(a, probes->eval_enter, b->fd, b->enter.offset, 0, why, why_size);
 }
 
 static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char *why,
@@ -351,7 +349,8 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 	}
 	/* The entry's link, which is the last: its program guards the C stack. */
 	if (!usdt && probes->guardian && build->info.flags & VIZ_BUILD_INLINES && a->nr_links)
-		a->kept = viz_guardian__keep(probes->guardian, bpf_link__fd(a->links[a->nr_links - 1]));
+		a->kept = viz_guardian__keep(probes->guardian,
+					     bpf_link__fd(a->links[a->nr_links - 1]));
 	viz_debug(VIZ_LOG_PROBE, "%s: %u probes attached for %s, pid %d", build->path, a->nr_links,
 		  usdt ? "usdt" : "eval", pid);
 	a->next = probes->attachments;
@@ -360,8 +359,8 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 }
 
 struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const char *program,
-					      int fd, uint64_t offset, uint64_t semaphore, pid_t pid,
-					      char *why, size_t why_size)
+					      int fd, uint64_t offset, uint64_t semaphore,
+					      pid_t pid, char *why, size_t why_size)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(probes->skel->obj, program);
 	struct viz_attachment *a = prog ? calloc(1, sizeof(*a)) : NULL;
@@ -405,16 +404,17 @@ int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 {
 	uint32_t key = (uint32_t)pid;
 
-	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.processes), &key, info, BPF_ANY) ?
-		       -errno :
-		       0;
+	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.processes), &key, info, BPF_ANY)
+		       ? -errno
+		       : 0;
 }
 
 int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
 {
 	uint32_t key = (uint32_t)pid;
 
-	return bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info) ? -errno : 0;
+	return bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info) ? -errno
+											  : 0;
 }
 
 void viz_probes__hold(struct viz_probes *probes, bool on)
@@ -446,12 +446,12 @@ int viz_probes__forget_process(struct viz_probes *probes, pid_t pid)
 
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
 {
-	struct viz_guard_state state = { .cleared = cleared };
+	struct viz_guard_state state = {.cleared = cleared};
 	uint32_t key = (uint32_t)pid;
 
-	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.guards), &key, &state, BPF_ANY) ?
-		       -errno :
-		       0;
+	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.guards), &key, &state, BPF_ANY)
+		       ? -errno
+		       : 0;
 }
 
 void viz_probes__set_filter(struct viz_probes *probes, const struct viz_filter_config *config)
@@ -497,7 +497,8 @@ void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
 }
 
 void viz_probes__each_program(struct viz_probes *probes,
-			      void (*fn)(void *ctx, const char *name, unsigned int verified), void *ctx)
+			      void (*fn)(void *ctx, const char *name, unsigned int verified),
+			      void *ctx)
 {
 	struct bpf_program *prog;
 

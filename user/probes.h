@@ -17,7 +17,7 @@
 #include "target/select.h"
 
 struct viz_probes;
-struct viz_attachment;		/* the probes of one build, for one process or for all */
+struct viz_attachment; /* the probes of one build, for one process or for all */
 
 /* Called with each record; a negative return stops the reading and is passed on. */
 typedef int (*viz_record_fn)(void *ctx, const void *record, size_t size);
@@ -47,8 +47,8 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attachment);
 /* Attaches one program by name ("custom_event") to a file offset of an open file. */
 struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const char *program,
-					      int fd, uint64_t offset, uint64_t semaphore, pid_t pid,
-					      char *why, size_t why_size);
+					      int fd, uint64_t offset, uint64_t semaphore,
+					      pid_t pid, char *why, size_t why_size);
 
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
@@ -75,7 +75,8 @@ void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
 /* Calls @fn for each loaded program: how many instructions the verifier went through, 0 where
  * the kernel does not say (before 5.16). */
 void viz_probes__each_program(struct viz_probes *probes,
-			      void (*fn)(void *ctx, const char *name, unsigned int verified), void *ctx);
+			      void (*fn)(void *ctx, const char *name, unsigned int verified),
+			      void *ctx);
 /* The fd of the map `guards`. */
 int viz_probes__guards_fd(const struct viz_probes *probes);
 /* Tells the programs which processes are wanted beyond those in `processes`. */

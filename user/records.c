@@ -66,7 +66,7 @@ static bool can_escape(const struct viz_func *f)
 static int take_running(struct viz_session *s, const struct viz_enter *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-	struct viz_edge edge = { .kind = VIZ_EDGE_ENTER, .frame = rec->frame };
+	struct viz_edge edge = {.kind = VIZ_EDGE_ENTER, .frame = rec->frame};
 	struct viz_thread_lane *lane;
 
 	if (!t || t->state != VIZ_TARGET_ACTIVE || t->in_startup ||
@@ -285,7 +285,7 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool low)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-	struct viz_slots slots = { .pid = (pid_t)rec->tgid };
+	struct viz_slots slots = {.pid = (pid_t)rec->tgid};
 	struct viz_thread_lane *lane;
 	char args[96];
 
@@ -311,8 +311,8 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 		return;
 	snprintf(args, sizeof(args), "{\"stack_left\":%llu}", (unsigned long long)rec->room);
 	viz_session__instant(s, lane->track, rec->head.ts,
-			     low ? "vizbpf: deep recursion, recording pauses" :
-				   "vizbpf: recording goes on",
+			     low ? "vizbpf: deep recursion, recording pauses"
+				 : "vizbpf: recording goes on",
 			     args);
 }
 

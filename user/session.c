@@ -27,9 +27,9 @@
 #include "target/procfs.h"
 
 enum {
-	POLL_MS = 5,			/* how long records wait in a ring */
-	TICK_NS = 100 * 1000 * 1000,	/* housekeeping */
-	GONE_NS = 2000 * 1000 * 1000,	/* until a process without VIZ_EXIT is given up */
+	POLL_MS = 5, /* how long records wait in a ring */
+	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
+	GONE_NS = 2000 * 1000 * 1000, /* until a process without VIZ_EXIT is given up */
 };
 
 uint64_t viz_session__now(void)
@@ -83,8 +83,9 @@ static void tick(struct viz_session *s)
 	nr = viz_stack_guard__stopped(&s->stack_guard, stopped, 16);
 	for (int i = 0; i < nr; i++) {
 		struct viz_guard rec = {
-			.head = { .ts = viz_session__now(), .kind = VIZ_STACK_LOW,
-				  .tid = (uint32_t)stopped[i] },
+			.head = {.ts = viz_session__now(),
+				 .kind = VIZ_STACK_LOW,
+				 .tid = (uint32_t)stopped[i]},
 			.tgid = (uint32_t)stopped[i],
 			.stopped = 1,
 		};
@@ -155,8 +156,8 @@ static int open_trace(struct viz_session *s, struct viz_options *opt)
 	s->trace->host = uts.nodename;
 	s->trace->kernel = uts.release;
 	s->trace->begin = viz_session__now();
-	s->trace->realtime_offset = (int64_t)real.tv_sec * 1000000000 + real.tv_nsec -
-				    (int64_t)s->trace->begin;
+	s->trace->realtime_offset =
+		(int64_t)real.tv_sec * 1000000000 + real.tv_nsec - (int64_t)s->trace->begin;
 	out = viz_output__open(opt->path, viz_writer__gzip(opt->path), why, sizeof(why));
 	if (!out) {
 		viz_error("%s", why);
@@ -196,9 +197,9 @@ static void set_filter(struct viz_session *s, const struct viz_filter *filter)
 	if (filter->any)
 		config.flags = VIZ_FILTER_ON | VIZ_FILTER_CODES;
 	else if (filter->max_depth)
-		config = (struct viz_filter_config){ VIZ_FILTER_ON, filter->max_depth, 0 };
+		config = (struct viz_filter_config){VIZ_FILTER_ON, filter->max_depth, 0};
 	else if (filter->min_duration)
-		config = (struct viz_filter_config){ VIZ_FILTER_ON, 0, filter->min_duration };
+		config = (struct viz_filter_config){VIZ_FILTER_ON, 0, filter->min_duration};
 	viz_probes__set_filter(s->probes, &config);
 }
 
@@ -285,7 +286,8 @@ static void take_signal(struct viz_session *s, int fd)
 		if (s->flight)
 			viz_snapshot__want(s, viz_session__now(), "asked for by SIGUSR1");
 		else
-			viz_warn("SIGUSR1 writes a snapshot only with --tracer-entries or --trigger");
+			viz_warn("SIGUSR1 writes a snapshot only with --tracer-entries or "
+				 "--trigger");
 	} else if (info.ssi_signo == SIGUSR2) {
 		s->paused = !s->paused;
 		viz_info(s->paused ? "recording is paused" : "recording goes on");
@@ -300,9 +302,9 @@ static void loop(struct viz_session *s)
 	uint64_t deadline = s->opt->duration ? viz_session__now() + s->opt->duration : UINT64_MAX;
 	uint64_t next_tick = 0, now;
 	struct pollfd fds[] = {
-		{ .fd = viz_probes__fd(s->probes), .events = POLLIN },
-		{   .fd = s->signals, .events = POLLIN },
-		{ .fd = s->watch ? viz_mmap_watch__fd(s->watch) : -1, .events = POLLIN },
+		{.fd = viz_probes__fd(s->probes), .events = POLLIN},
+		{.fd = s->signals, .events = POLLIN},
+		{.fd = s->watch ? viz_mmap_watch__fd(s->watch) : -1, .events = POLLIN},
 	};
 
 	while (!s->stop && !s->err) {
@@ -365,7 +367,7 @@ static int finish(struct viz_session *s)
 /* The program to start: held until everything is in place. */
 static int attach_launched(struct viz_session *s)
 {
-	struct viz_process_info info = { .flags = VIZ_PROC_WANTED | VIZ_PROC_FOLLOW };
+	struct viz_process_info info = {.flags = VIZ_PROC_WANTED | VIZ_PROC_FOLLOW};
 	struct viz_target *t = viz_session__add_target(s, s->opt->launch.pid);
 	char why[512];
 	int err;
@@ -393,7 +395,8 @@ static int prepare(struct viz_session *s, struct viz_options *opt)
 	int err;
 
 	if (!viz_privilege__complete(missing, sizeof(missing))) {
-		viz_error("not permitted: %s missing (run it with sudo; vizbpf doctor says more)", missing);
+		viz_error("not permitted: %s missing (run it with sudo; vizbpf doctor says more)",
+			  missing);
 		return -EPERM;
 	}
 	err = open_trace(s, opt);
@@ -425,7 +428,7 @@ static int prepare(struct viz_session *s, struct viz_options *opt)
 
 int viz_session__run(struct viz_options *opt)
 {
-	struct viz_session session = { .opt = opt, .signals = -1 }, *s = &session;
+	struct viz_session session = {.opt = opt, .signals = -1}, *s = &session;
 	int err, end_err;
 
 	err = prepare(s, opt);
@@ -466,7 +469,9 @@ cleanup:
 	if (s->signals >= 0)
 		close(s->signals);
 	if (opt->launches) {
-		int status = viz_launch__ended(&opt->launch, !err) ? viz_launch__status(&opt->launch) : 1;
+		int status = viz_launch__ended(&opt->launch, !err)
+				     ? viz_launch__status(&opt->launch)
+				     : 1;
 
 		viz_launch__free(&opt->launch);
 		/* one that could not be executed has the status a shell would give: 126 or 127 */

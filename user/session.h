@@ -19,11 +19,11 @@
 #include "probes.h"
 #include "trace/timeline.h"
 
-enum { VIZ_RUNNING_MAX = 48 };		/* frames that ran before the first call of a thread */
-enum { VIZ_SLOTS_MAX = 64 };		/* interpreters of one process whose slot is set */
+enum { VIZ_RUNNING_MAX = 48 }; /* frames that ran before the first call of a thread */
+enum { VIZ_SLOTS_MAX = 64 }; /* interpreters of one process whose slot is set */
 
 enum viz_target_state {
-	VIZ_TARGET_WANTED,	/* no interpreter seen in it yet */
+	VIZ_TARGET_WANTED, /* no interpreter seen in it yet */
 	VIZ_TARGET_ACTIVE,
 	VIZ_TARGET_ENDED,
 };
@@ -31,31 +31,31 @@ enum viz_target_state {
 /* One traced process. After an exec it is the same target with another interpreter. */
 struct viz_target {
 	struct viz_target *next;
-	uint32_t index;			/* in viz_session.by_index */
+	uint32_t index; /* in viz_session.by_index */
 	pid_t pid;
 	uint64_t start_time;
 	enum viz_target_state state;
 	struct viz_interpreter interp;
 	const struct viz_engine *engine;
-	void *engine_data;		/* the engine's own */
+	void *engine_data; /* the engine's own */
 	struct viz_attachment *attachment;
-	uint32_t process;		/* index in the trace; UINT32_MAX: was never recorded */
-	pid_t scope;			/* where the probes are attached: pid, or -1: all that map the file */
-	struct viz_hash codes;		/* code object -> function, VIZ_CODE */
-	uint64_t lost;			/* calls, as told so far */
-	bool explicit_;			/* named by -p: a failure is an error */
-	bool in_startup;		/* the interpreter's own start is left out */
-	bool switches;			/* greenlets */
-	bool refused;			/* said so already */
-	uint64_t gone;			/* since when there is no such process, ns; 0: there is */
-	bool slot_pending;		/* the interpreter is not up yet: set the slot at its first call */
+	uint32_t process; /* index in the trace; UINT32_MAX: was never recorded */
+	pid_t scope; /* where the probes are attached: pid, or -1: all that map the file */
+	struct viz_hash codes; /* code object -> function, VIZ_CODE */
+	uint64_t lost; /* calls, as told so far */
+	bool explicit_; /* named by -p: a failure is an error */
+	bool in_startup; /* the interpreter's own start is left out */
+	bool switches; /* greenlets */
+	bool refused; /* said so already */
+	uint64_t gone; /* since when there is no such process, ns; 0: there is */
+	bool slot_pending; /* the interpreter is not up yet: set the slot at its first call */
 	/* the PEP 523 slot, engine eval on 3.11+ */
 	uint64_t slots[VIZ_SLOTS_MAX];
 	int undo[VIZ_SLOTS_MAX];
 	unsigned int nr_slots;
-	uint64_t stepped_back;		/* since when the slot is clear, ns; 0: it is set */
+	uint64_t stepped_back; /* since when the slot is clear, ns; 0: it is set */
 	uint64_t step_backs;
-	pid_t low_tid;			/* the thread whose stack was low */
+	pid_t low_tid; /* the thread whose stack was low */
 };
 
 /* A thread that is being recorded. */
@@ -65,10 +65,10 @@ struct viz_thread_lane {
 	uint32_t track;
 	pid_t tid;
 	bool ended;
-	bool muted;			/* not among --threads */
-	struct viz_edge *running;	/* VIZ_RUNNING so far, innermost first */
+	bool muted; /* not among --threads */
+	struct viz_edge *running; /* VIZ_RUNNING so far, innermost first */
 	size_t nr_running;
-	uint64_t lost;			/* calls, as told so far */
+	uint64_t lost; /* calls, as told so far */
 };
 
 struct viz_live_names;
@@ -87,28 +87,28 @@ struct viz_session {
 	struct viz_live_names *names;
 	struct viz_loader_watch *loaders;
 	struct viz_custom_events *custom;
-	struct viz_sources *sources;	/* NULL: not wanted */
-	struct viz_flight *flight;	/* --tracer-entries; NULL: calls go to the writer at once */
+	struct viz_sources *sources; /* NULL: not wanted */
+	struct viz_flight *flight; /* --tracer-entries; NULL: calls go to the writer at once */
 	struct {
-		uint64_t ts, due;	/* of the moment; due 0: none is wanted */
-		unsigned int nr;	/* written */
+		uint64_t ts, due; /* of the moment; due 0: none is wanted */
+		unsigned int nr; /* written */
 		char reason[256];
 	} snapshot;
-	int signals;			/* signalfd */
-	uint64_t ready;			/* when everything was in place, ns */
-	bool paused;			/* --start-paused, SIGUSR2: no new calls */
+	int signals; /* signalfd */
+	uint64_t ready; /* when everything was in place, ns */
+	bool paused; /* --start-paused, SIGUSR2: no new calls */
 	struct viz_target *targets;
-	struct viz_hash by_pid;		/* pid -> index into by_index */
+	struct viz_hash by_pid; /* pid -> index into by_index */
 	struct viz_target **by_index;
 	uint32_t nr_index;
-	struct viz_hash by_tid;		/* tid -> index into lanes */
+	struct viz_hash by_tid; /* tid -> index into lanes */
 	struct viz_thread_lane *lanes;
 	uint32_t nr_lanes, cap_lanes;
-	unsigned int nr_active;		/* targets in state ACTIVE or WANTED */
+	unsigned int nr_active; /* targets in state ACTIVE or WANTED */
 	uint64_t records, calls_before_tick;
-	int err;			/* of the writer: stops the session */
+	int err; /* of the writer: stops the session */
 	bool stop;
-	uint64_t end_ts;		/* records after it are not part of the trace */
+	uint64_t end_ts; /* records after it are not part of the trace */
 };
 
 /* Runs the whole recording; returns the exit status. */

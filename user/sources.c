@@ -27,7 +27,7 @@ struct place {
 struct viz_sources {
 	struct place places[PLACES_MAX];
 	unsigned int nr;
-	struct viz_hash by_process;	/* index in the trace -> place */
+	struct viz_hash by_process; /* index in the trace -> place */
 };
 
 struct viz_sources *viz_sources__new(void)
@@ -71,7 +71,7 @@ static int identify(pid_t pid, struct place *p)
 
 void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
 {
-	struct place p = { .root = -1 };
+	struct place p = {.root = -1};
 	unsigned int i;
 
 	if (identify(pid, &p)) {
@@ -82,8 +82,8 @@ void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
 	for (i = 0; i < sources->nr; i++) {
 		const struct place *q = &sources->places[i];
 
-		if (q->dev == p.dev && q->ino == p.ino && q->mnt_ns == p.mnt_ns && q->uid == p.uid &&
-		    q->gid == p.gid)
+		if (q->dev == p.dev && q->ino == p.ino && q->mnt_ns == p.mnt_ns &&
+		    q->uid == p.uid && q->gid == p.gid)
 			break;
 	}
 	if (i < sources->nr || i == PLACES_MAX)

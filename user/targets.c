@@ -21,7 +21,7 @@
 #include "target/process_name.h"
 #include "target/procfs.h"
 
-static const struct viz_engine *const preference[] = { &viz_engine_eval, &viz_engine_usdt };
+static const struct viz_engine *const preference[] = {&viz_engine_eval, &viz_engine_usdt};
 
 /*
  * Before 3.11 both see everything and eval leaves the target as it is: CPython's own code
@@ -38,7 +38,7 @@ const struct viz_engine *viz_session__choose(const struct viz_interpreter *inter
 					     const struct viz_engine *asked, char *why,
 					     size_t why_size)
 {
-	char reason[2][192] = { "", "" };
+	char reason[2][192] = {"", ""};
 	size_t n = sizeof(preference) / sizeof(preference[0]);
 
 	if (asked) {
@@ -60,9 +60,11 @@ const struct viz_engine *viz_session__choose(const struct viz_interpreter *inter
 				viz_why(why, why_size, 0, "not %s: %s", first_choice(interp)->name,
 					reason[0]);
 			else
-				viz_why(why, why_size, 0, preference[i] == &viz_engine_usdt ?
-					"its own probes are complete" :
-					"sees every call, changes nothing in the process");
+				viz_why(why, why_size, 0,
+					preference[i] == &viz_engine_usdt
+						? "its own probes are complete"
+						: "sees every call, changes nothing in the "
+						  "process");
 			return preference[i];
 		}
 	viz_why(why, why_size, 0, "no engine can record pid %d: %s; %s", interp->pid, reason[0],
@@ -163,12 +165,12 @@ static pid_t scope_of(struct viz_session *s, struct viz_target *t)
 		return -1;
 	if (!s->opt->select.follow)
 		return t->pid;
-	others = viz_bystanders__count(t->interp.build->dev, t->interp.build->ino, is_target, s, NULL,
-				       0);
+	others = viz_bystanders__count(t->interp.build->dev, t->interp.build->ino, is_target, s,
+				       NULL, 0);
 	if (others <= 0)
 		return -1;
-	viz_debug(VIZ_LOG_PROBE, "pid %d: %d other processes run %s: probes for this one alone", t->pid,
-		  others, t->interp.build->path);
+	viz_debug(VIZ_LOG_PROBE, "pid %d: %d other processes run %s: probes for this one alone",
+		  t->pid, others, t->interp.build->path);
 	return t->pid;
 }
 
@@ -240,8 +242,8 @@ static int enter_trace(struct viz_session *s, struct viz_target *t, const char *
 	label_container(s, t);
 	if (s->sources)
 		viz_sources__add(s->sources, t->process, t->pid);
-	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major, b->minor,
-		 b->micro);
+	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major,
+		 b->minor, b->micro);
 	p = &s->trace->processes[t->process];
 	p->python = viz_trace__string(s->trace, version);
 	p->engine = t->engine->name;
@@ -335,9 +337,9 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 		viz_custom_events__look(s->custom, t->pid, t->scope, 0);
 	/* It may have ended already; what it did is in the ring all the same. */
 	return err && !viz_procfs__status(t->pid, &status) && status.state != 'Z' &&
-			       status.state != 'X' ?
-		       err :
-		       0;
+			       status.state != 'X'
+		       ? err
+		       : 0;
 }
 
 void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, const char *name,
@@ -391,13 +393,13 @@ int viz_session__edge(struct viz_session *s, struct viz_thread_lane *lane,
 	return viz_lane__edge(lane->lane, edge);
 }
 
-void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,
-			      const char *name)
+void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane, const char *name)
 {
 	char clean[256];
 
 	viz_utf8__clean(clean, sizeof(clean), name, strnlen(name, 128));
-	if (s->trace->tracks[lane->track].name && !strcmp(s->trace->tracks[lane->track].name, clean))
+	if (s->trace->tracks[lane->track].name &&
+	    !strcmp(s->trace->tracks[lane->track].name, clean))
 		return;
 	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, clean);
 	lane->muted = is_muted(s, lane);
@@ -423,7 +425,7 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 		s->cap_lanes = cap;
 	}
 	lane = &s->lanes[s->nr_lanes];
-	*lane = (struct viz_thread_lane){ .target = t, .tid = tid };
+	*lane = (struct viz_thread_lane){.target = t, .tid = tid};
 	lane->track = viz_trace__track(s->trace, t->process, (uint32_t)tid);
 	if (lane->track == UINT32_MAX)
 		return NULL;
@@ -521,7 +523,7 @@ static void on_thread_lost(void *ctx, pid_t tid, uint64_t lost)
 
 void viz_session__losses(struct viz_session *s, struct viz_target *t)
 {
-	struct thread_losses losses = { .s = s, .t = t };
+	struct thread_losses losses = {.s = s, .t = t};
 	struct viz_process_info info;
 	uint64_t more;
 

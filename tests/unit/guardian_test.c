@@ -333,7 +333,8 @@ static void test_guardian_killed(void)
 
 	begin(do_wait, 0);
 	UNTIL(shared->go);
-	check(UNTIL((guardian = guardian_of(shared->tracer)) > 0), "respawn", "there is a guardian");
+	check(UNTIL((guardian = guardian_of(shared->tracer)) > 0), "respawn",
+	      "there is a guardian");
 	if (guardian > 0)
 		kill(guardian, SIGKILL);
 	check(UNTIL(guardian_of(shared->tracer) != guardian), "respawn", "another guardian comes");

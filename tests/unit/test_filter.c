@@ -15,7 +15,7 @@
 
 static enum viz_verdict verdict(const struct viz_filter *f, const char *name, const char *file)
 {
-	struct viz_func func = { .name = name, .file = file };
+	struct viz_func func = {.name = name, .file = file};
 
 	return viz_filter__verdict(f, &func);
 }
@@ -38,7 +38,7 @@ static void test_durations(void)
 
 static void test_verdicts(void)
 {
-	struct viz_filter f = { .any = true, .stdlib = -1 };
+	struct viz_filter f = {.any = true, .stdlib = -1};
 
 	viz_filter__add(&f.exclude_files, "/srv/app");
 	ok(verdict(&f, "f", "/srv/app/x.py") == VIZ_VERDICT_DROP_TREE, "a path prefix");
@@ -47,16 +47,17 @@ static void test_verdicts(void)
 	ok(verdict(&f, "f", "/srv/app/x.py") == VIZ_VERDICT_DROP_SELF, "--keep-callees");
 	viz_filter__free(&f);
 
-	f = (struct viz_filter){ .any = true, .stdlib = 0 };
+	f = (struct viz_filter){.any = true, .stdlib = 0};
 	ok(verdict(&f, "dumps", "/usr/lib/python3.11/json/__init__.py") == VIZ_VERDICT_DROP_SELF,
 	   "the standard library");
-	ok(verdict(&f, "get", "/usr/lib/python3/dist-packages/requests/api.py") == VIZ_VERDICT_RECORD &&
+	ok(verdict(&f, "get", "/usr/lib/python3/dist-packages/requests/api.py") ==
+			   VIZ_VERDICT_RECORD &&
 		   verdict(&f, "get", "/v/lib/python3.12/site-packages/requests/api.py") ==
 			   VIZ_VERDICT_RECORD,
 	   "is not what is installed beside it");
 	ok(verdict(&f, "f", "<frozen os>") == VIZ_VERDICT_DROP_SELF, "frozen modules are of it");
 
-	f = (struct viz_filter){ .any = true, .stdlib = -1 };
+	f = (struct viz_filter){.any = true, .stdlib = -1};
 	viz_filter__add(&f.packages, "shop");
 	ok(verdict(&f, "f", "/a/shop/x.py") == VIZ_VERDICT_RECORD &&
 		   verdict(&f, "f", "/a/shop.py") == VIZ_VERDICT_RECORD,
@@ -64,7 +65,7 @@ static void test_verdicts(void)
 	ok(verdict(&f, "f", "/a/workshop/x.py") == VIZ_VERDICT_DROP_SELF, "and no others");
 	viz_filter__free(&f);
 
-	f = (struct viz_filter){ .any = true, .stdlib = -1 };
+	f = (struct viz_filter){.any = true, .stdlib = -1};
 	viz_filter__add(&f.include_functions, "Basket.*");
 	ok(verdict(&f, "Basket.add", "/x.py") == VIZ_VERDICT_RECORD &&
 		   verdict(&f, "add", "/x.py") == VIZ_VERDICT_DROP_SELF,
@@ -74,8 +75,8 @@ static void test_verdicts(void)
 
 static void test_triggers(void)
 {
-	struct viz_func func = { .name = "f.<locals>.<lambda>", .file = "/x.py" };
-	struct viz_call call = { .dur = 60000000 };
+	struct viz_func func = {.name = "f.<locals>.<lambda>", .file = "/x.py"};
+	struct viz_call call = {.dur = 60000000};
 	struct viz_trigger t;
 
 	ok(!viz_trigger__parse("f.<locals>.<lambda>>50ms", &t) && t.longer == 50000000 &&
@@ -114,8 +115,8 @@ static void test_hash(void)
 
 static void test_decode(void)
 {
-	static const uint8_t latin1[] = { 'a', 0xe9 }, ucs2[] = { 0xac, 0x20, 0x00, 0xd8 };
-	static const uint8_t ucs4[] = { 0x00, 0xf6, 0x01, 0x00, 0xff, 0xff, 0xff, 0xff };
+	static const uint8_t latin1[] = {'a', 0xe9}, ucs2[] = {0xac, 0x20, 0x00, 0xd8};
+	static const uint8_t ucs4[] = {0x00, 0xf6, 0x01, 0x00, 0xff, 0xff, 0xff, 0xff};
 	uint8_t lots[600];
 	char out[64];
 
@@ -124,8 +125,10 @@ static void test_decode(void)
 	viz_code__decode(ucs2, 4, 2, out, sizeof(out));
 	ok(!strcmp(out, "\xe2\x82\xac\xef\xbf\xbd"), "UCS-2, a surrogate becomes U+FFFD");
 	viz_code__decode(ucs4, 8, 4, out, sizeof(out));
-	ok(!strcmp(out, "\xf0\x9f\x98\x80\xef\xbf\xbd"), "UCS-4, a number that is no character too");
-	ok(viz_code__decode(latin1, 2, 3, out, sizeof(out)) == 1 && !strcmp(out, "?"), "unknown kinds");
+	ok(!strcmp(out, "\xf0\x9f\x98\x80\xef\xbf\xbd"),
+	   "UCS-4, a number that is no character too");
+	ok(viz_code__decode(latin1, 2, 3, out, sizeof(out)) == 1 && !strcmp(out, "?"),
+	   "unknown kinds");
 	memset(lots, 0xe9, sizeof(lots));
 	ok(viz_code__decode(lots, sizeof(lots), 1, out, sizeof(out)) < sizeof(out) &&
 		   strlen(out) % 2 == 0,

@@ -57,8 +57,14 @@ static void enter(struct world *w, uint64_t ts, int func, uint32_t sp, uint32_t 
 		  uint32_t caller)
 {
 	struct viz_edge e = {
-		.kind = VIZ_EDGE_ENTER, .ts = ts, .func = w->f[func], .sp = sp, .frame = frame,
-		.caller = caller, .caller_func = UINT32_MAX, .flags = VIZ_ENTER_CHAIN,
+		.kind = VIZ_EDGE_ENTER,
+		.ts = ts,
+		.func = w->f[func],
+		.sp = sp,
+		.frame = frame,
+		.caller = caller,
+		.caller_func = UINT32_MAX,
+		.flags = VIZ_ENTER_CHAIN,
 	};
 
 	viz_lane__edge(w->lane, &e);
@@ -67,7 +73,11 @@ static void enter(struct world *w, uint64_t ts, int func, uint32_t sp, uint32_t 
 static void leave(struct world *w, uint64_t ts, uint32_t sp, uint32_t caller)
 {
 	struct viz_edge e = {
-		.kind = VIZ_EDGE_LEAVE, .ts = ts, .func = UINT32_MAX, .sp = sp, .caller = caller,
+		.kind = VIZ_EDGE_LEAVE,
+		.ts = ts,
+		.func = UINT32_MAX,
+		.sp = sp,
+		.caller = caller,
 		.flags = VIZ_LEAVE_CALLER,
 	};
 
@@ -95,7 +105,8 @@ static void test_nesting(void)
 	leave(&w, 60, 1000, 0);
 	viz_timeline__flush(w.tl);
 	ok(nr_got == 3, "three calls");
-	ok(got[0].begin == 20 && got[0].dur == 10 && got[0].func == w.f[1], "the inner one is done first");
+	ok(got[0].begin == 20 && got[0].dur == 10 && got[0].func == w.f[1],
+	   "the inner one is done first");
 	ok(got[2].begin == 10 && got[2].dur == 50 && !got[2].flags, "the outer one last, whole");
 	close_world(&w);
 }
@@ -144,7 +155,8 @@ static void test_close(void)
 	enter(&w, 20, 1, 900, 2, 1);
 	viz_lane__close(w.lane, 100);
 	viz_timeline__flush(w.tl);
-	ok(nr_got == 2 && got[0].flags == VIZ_CALL_UNFINISHED && got[1].flags == VIZ_CALL_UNFINISHED,
+	ok(nr_got == 2 && got[0].flags == VIZ_CALL_UNFINISHED &&
+		   got[1].flags == VIZ_CALL_UNFINISHED,
 	   "what is open at the end is closed there and marked");
 	ok(got[1].dur == 90, "up to the end");
 	ok(viz_lane__depth(w.lane) == 0, "the lane can be used again");
@@ -154,8 +166,8 @@ static void test_close(void)
 static void test_running(void)
 {
 	struct viz_edge frames[] = {
-		{ .kind = VIZ_EDGE_ENTER, .frame = 1 },
-		{ .kind = VIZ_EDGE_ENTER, .frame = 2 },
+		{.kind = VIZ_EDGE_ENTER, .frame = 1},
+		{.kind = VIZ_EDGE_ENTER, .frame = 2},
 	};
 	struct world w = {};
 
@@ -172,7 +184,8 @@ static void test_running(void)
 	viz_lane__close(w.lane, 100);
 	viz_timeline__flush(w.tl);
 	ok(nr_got == 4, "running frames go below what was recorded since");
-	ok(call_of(&w, 1)->flags == (VIZ_CALL_RUNNING | VIZ_CALL_INFERRED) && call_of(&w, 1)->begin == 30,
+	ok(call_of(&w, 1)->flags == (VIZ_CALL_RUNNING | VIZ_CALL_INFERRED) &&
+		   call_of(&w, 1)->begin == 30,
 	   "one that is seen to be gone ended by then");
 	ok(call_of(&w, 0)->flags == (VIZ_CALL_RUNNING | VIZ_CALL_UNFINISHED), "the other runs on");
 	close_world(&w);
@@ -184,10 +197,10 @@ static void test_greenlets(void)
 
 	open_world(&w);
 	viz_lane__switches(w.lane);
-	enter(&w, 10, 0, 1000, 1, 0);	/* the hub */
-	enter(&w, 20, 1, 900, 10, 0);	/* a greenlet begins: no frame before */
-	enter(&w, 30, 2, 900, 20, 0);	/* another one, on the same stack */
-	enter(&w, 40, 3, 800, 11, 10);	/* the first goes on */
+	enter(&w, 10, 0, 1000, 1, 0); /* the hub */
+	enter(&w, 20, 1, 900, 10, 0); /* a greenlet begins: no frame before */
+	enter(&w, 30, 2, 900, 20, 0); /* another one, on the same stack */
+	enter(&w, 40, 3, 800, 11, 10); /* the first goes on */
 	leave(&w, 50, 800, 10);
 	leave(&w, 60, 900, 0);
 	leave(&w, 70, 900, 0);
@@ -197,7 +210,8 @@ static void test_greenlets(void)
 	ok(call_of(&w, 0)->dur == 70, "the hub ends last");
 	ok(call_of(&w, 3)->dur == 10 && call_of(&w, 3)->track == call_of(&w, 1)->track,
 	   "a call is on the track of its greenlet");
-	ok(call_of(&w, 1)->track != call_of(&w, 2)->track && call_of(&w, 1)->track != call_of(&w, 0)->track,
+	ok(call_of(&w, 1)->track != call_of(&w, 2)->track &&
+		   call_of(&w, 1)->track != call_of(&w, 0)->track,
 	   "greenlets have tracks of their own");
 	close_world(&w);
 }
@@ -206,7 +220,11 @@ static void test_escape(void)
 {
 	struct world w = {};
 	struct viz_edge e = {
-		.kind = VIZ_EDGE_ENTER, .ts = 20, .sp = 900, .frame = 3, .caller = 2,
+		.kind = VIZ_EDGE_ENTER,
+		.ts = 20,
+		.sp = 900,
+		.frame = 3,
+		.caller = 2,
 		.flags = VIZ_ENTER_CHAIN | VIZ_ENTER_FROM,
 	};
 

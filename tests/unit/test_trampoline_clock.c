@@ -39,7 +39,7 @@ static void test_against_monotonic(void)
 		uint64_t ns;
 
 		stamps[i] = stamp(&c, &before[i], &after[i]);
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 		if (i % 10 != 9)
 			continue;
 		viz_tramp_clock__sample(&c);
@@ -64,11 +64,12 @@ static void test_drift(void)
 	/* 2.5 GHz that becomes 2.5 GHz + 100 ppm */
 	struct viz_tramp_clock c = {
 		.counter = true,
-		.ticks = { 1000000, 26000000 },
-		.ns = { 400000, 10400000 },
+		.ticks = {1000000, 26000000},
+		.ns = {400000, 10400000},
 		.rate = (10000000ull << 32) / 25000000,
 	};
-	uint64_t end = viz_tramp_clock__ns(&c, 26000000), beyond = viz_tramp_clock__ns(&c, 51002500);
+	uint64_t end = viz_tramp_clock__ns(&c, 26000000),
+		 beyond = viz_tramp_clock__ns(&c, 51002500);
 
 	ok(end >= 10399999 && end <= 10400001, "a comparison is met exactly: %lu",
 	   (unsigned long)end);
@@ -84,8 +85,8 @@ static void test_wrap(void)
 	/* records keep 56 bits of a counter that has more */
 	struct viz_tramp_clock c = {
 		.counter = true,
-		.ticks = { (5ull << 56) - 1000, (5ull << 56) + 1000 },
-		.ns = { 1000, 3000 },
+		.ticks = {(5ull << 56) - 1000, (5ull << 56) + 1000},
+		.ns = {1000, 3000},
 		.rate = 1ull << 32,
 	};
 

@@ -14,7 +14,7 @@ enum { RING = 64 << 10, MASK = RING / 16 - 1 };
 
 static struct viz_trampoline t;
 static struct viz_instance in;
-static struct viz_instance *rings[1] = { &in };
+static struct viz_instance *rings[1] = {&in};
 static uint32_t codes, enters, leaves, threads, lost_enters, running, last_tid;
 static char last_name[300];
 static bool reject_all;
@@ -43,7 +43,8 @@ static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_
 	return 0;
 }
 
-static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames, size_t nr)
+static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
+		      size_t nr)
 {
 	(void)ctx, (void)tid, (void)ts;
 	running += nr;
@@ -80,14 +81,14 @@ static void fresh(void)
 static void put(unsigned int kind, uint64_t clock, uint64_t what)
 {
 	in.ring->events[in.ring->head++ & MASK] =
-		(struct viz_rec_event){ .when = clock << 8 | kind, .what = what };
+		(struct viz_rec_event){.when = clock << 8 | kind, .what = what};
 }
 
 static void put_code(uint32_t id, uint32_t place, const char *name)
 {
-	struct viz_rec_code c = { .name_size = (uint16_t)strlen(name), .name_kind = 1,
-				  .name_ascii = 1 };
-	uint8_t bytes[512] = { 0 };
+	struct viz_rec_code c = {
+		.name_size = (uint16_t)strlen(name), .name_kind = 1, .name_ascii = 1};
+	uint8_t bytes[512] = {0};
 	uint64_t slots = (sizeof(c) + c.name_size + 15) / 16;
 
 	memcpy(bytes, &c, sizeof(c));
@@ -113,7 +114,8 @@ static void test_good(void)
 	put(VIZ_RECORD_ENTER, 140, 6ull << 32 | 2);
 	nr = viz_reader__drain(&t, rings, 1, &sink);
 	ok(nr == 12, "all records are read: %d", nr);
-	ok(codes == 1 && !strcmp(last_name, "a_function_with_a_long_name"), "the name arrives whole");
+	ok(codes == 1 && !strcmp(last_name, "a_function_with_a_long_name"),
+	   "the name arrives whole");
 	ok(running == 1, "a call that was open");
 	ok(enters == 1 && leaves == 1, "one call; an unknown function is left out");
 	ok(lost_enters == 3, "losses");

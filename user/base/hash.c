@@ -10,12 +10,12 @@ static void insert(struct viz_hash *h, uint64_t key, uint32_t value)
 	while (h->slots[i].used && h->slots[i].key != key)
 		i = (i + 1) & (h->cap - 1);
 	h->nr += !h->slots[i].used;
-	h->slots[i] = (struct viz_hash_slot){ .key = key, .value = value, .used = 1 };
+	h->slots[i] = (struct viz_hash_slot){.key = key, .value = value, .used = 1};
 }
 
 bool viz_hash__set(struct viz_hash *h, uint64_t key, uint32_t value)
 {
-	struct viz_hash grown = { .cap = h->cap ? h->cap * 2 : 64 };
+	struct viz_hash grown = {.cap = h->cap ? h->cap * 2 : 64};
 
 	if (h->nr * 2 >= h->cap) {
 		grown.slots = calloc(grown.cap, sizeof(*grown.slots));

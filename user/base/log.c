@@ -30,7 +30,7 @@ static void print_line(const char *prefix, const char *fmt, va_list ap)
 		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
 			n += (size_t)snprintf(line + n, 5, "\\x%02x", c);
 		else if (c == 0xc2 && (unsigned char)text[i + 1] >= 0x80 &&
-			 (unsigned char)text[i + 1] < 0xa0)	/* C1 controls in UTF-8 */
+			 (unsigned char)text[i + 1] < 0xa0) /* C1 controls in UTF-8 */
 			n += (size_t)snprintf(line + n, 5, "\\x%02x", (unsigned char)text[++i]);
 		else
 			line[n++] = (char)c;
@@ -39,13 +39,13 @@ static void print_line(const char *prefix, const char *fmt, va_list ap)
 	fwrite(line, 1, n, stderr);
 }
 
-#define PRINT(prefix)				\
-	do {					\
-		va_list ap;			\
-						\
-		va_start(ap, fmt);		\
-		print_line(prefix, fmt, ap);	\
-		va_end(ap);			\
+#define PRINT(prefix)                                                                              \
+	do {                                                                                       \
+		va_list ap;                                                                        \
+                                                                                                   \
+		va_start(ap, fmt);                                                                 \
+		print_line(prefix, fmt, ap);                                                       \
+		va_end(ap);                                                                        \
 	} while (0)
 
 void viz_error(const char *fmt, ...)
@@ -77,7 +77,7 @@ void viz_debug(enum viz_log_domain domain, const char *fmt, ...)
 void viz_log__enable_all(void)
 {
 	memset(enabled, 1, sizeof(enabled));
-	enabled[VIZ_LOG_BPF] = false;	/* libbpf says a line for each relocation: --log=bpf */
+	enabled[VIZ_LOG_BPF] = false; /* libbpf says a line for each relocation: --log=bpf */
 }
 
 int viz_log__enable(const char *domains, const char **bad)

@@ -4,11 +4,19 @@
 #define VIZ_LOG_H
 
 enum viz_log_domain {
-	VIZ_LOG_MAIN = 0, VIZ_LOG_ELF, VIZ_LOG_PROBE, VIZ_LOG_RING, VIZ_LOG_NAMES, VIZ_LOG_LIFE,
-	VIZ_LOG_ENGINE, VIZ_LOG_OUTPUT, VIZ_LOG_BPF, VIZ_LOG_DOMAINS,
+	VIZ_LOG_MAIN = 0,
+	VIZ_LOG_ELF,
+	VIZ_LOG_PROBE,
+	VIZ_LOG_RING,
+	VIZ_LOG_NAMES,
+	VIZ_LOG_LIFE,
+	VIZ_LOG_ENGINE,
+	VIZ_LOG_OUTPUT,
+	VIZ_LOG_BPF,
+	VIZ_LOG_DOMAINS,
 };
 
-extern int viz_log_quiet;		/* -q: only errors */
+extern int viz_log_quiet; /* -q: only errors */
 
 /* "vizbpf: ..." with a newline added. Control characters in the text are shown as \xNN, so
  * that names from a target never reach the terminal raw. */

@@ -10,11 +10,11 @@
 enum { CAP_ADMIN = 21 };
 
 static const struct viz_privilege needed[VIZ_PRIVILEGES] = {
-	{ 19, "CAP_SYS_PTRACE", "reads other processes' memory", false },
-	{ CAP_ADMIN, "CAP_SYS_ADMIN", "opens the files a process has mapped; stands for the next two",
-	  false },
-	{ 38, "CAP_PERFMON", "attaches probes (since Linux 5.8)", false },
-	{ 39, "CAP_BPF", "loads programs (since Linux 5.8)", false },
+	{19, "CAP_SYS_PTRACE", "reads other processes' memory", false},
+	{CAP_ADMIN, "CAP_SYS_ADMIN",
+	 "opens the files a process has mapped; stands for the next two", false},
+	{38, "CAP_PERFMON", "attaches probes (since Linux 5.8)", false},
+	{39, "CAP_BPF", "loads programs (since Linux 5.8)", false},
 };
 
 static unsigned long long effective(void)
@@ -51,6 +51,7 @@ bool viz_privilege__complete(char *missing, size_t size)
 	missing[0] = '\0';
 	for (int i = 0; i < VIZ_PRIVILEGES; i++)
 		if (!all[i].have && n < size)
-			n += (size_t)snprintf(missing + n, size - n, "%s%s", n ? ", " : "", all[i].name);
+			n += (size_t)snprintf(missing + n, size - n, "%s%s", n ? ", " : "",
+					      all[i].name);
 	return !n;
 }

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 struct viz_privilege {
-	unsigned int cap;	/* number, include/uapi/linux/capability.h */
-	const char *name;	/* "CAP_SYS_PTRACE" */
+	unsigned int cap; /* number, include/uapi/linux/capability.h */
+	const char *name; /* "CAP_SYS_PTRACE" */
 	const char *why;
 	bool have;
 };

@@ -22,8 +22,11 @@ static int missing;
 /* One line of the checklist; @needed: without it vizbpf cannot work. */
 static void line(bool ok, bool needed, const char *what, const char *note)
 {
-	printf("[%s] %s%s%s\n", ok ? "ok" : needed ? "NO" : "--", what, note && note[0] ? ": " : "",
-	       note && note[0] ? note : "");
+	printf("[%s] %s%s%s\n",
+	       ok	? "ok"
+	       : needed ? "NO"
+			: "--",
+	       what, note && note[0] ? ": " : "", note && note[0] ? note : "");
 	if (!ok && needed)
 		missing++;
 }
@@ -52,15 +55,15 @@ static int nothing(void *ctx, const void *record, size_t size)
 static bool has_uprobe_multi(void)
 {
 	const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
-		{ .code = BPF_JMP | BPF_EXIT },
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 	const unsigned long offset = 0;
 	struct {
 		uint32_t prog_fd, target_fd, attach_type, flags;
 		uint64_t path, offsets, semaphores, cookies;
 		uint32_t nr, multi_flags, pid, pad;
-	} attr = { .attach_type = 48, .nr = 1 };
+	} attr = {.attach_type = 48, .nr = 1};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = (enum bpf_attach_type)48);
 	int fd, link, err;
 
@@ -93,7 +96,8 @@ static void check_kernel(void)
 	line(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL) == 1, true, "BPF ring buffer",
 	     "since 5.8");
 	line(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) == 1, false,
-	     "stack bounds in BPF (bpf_find_vma)", "since 5.17; without it stacks are taken as small");
+	     "stack bounds in BPF (bpf_find_vma)",
+	     "since 5.17; without it stacks are taken as small");
 	line(has_uprobe_multi(), false, "many probes at once (uprobe_multi)", "since 6.6");
 	fd = open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY | O_CLOEXEC);
 	line(fd >= 0, true, "uprobes", "CONFIG_UPROBE_EVENTS");
@@ -147,7 +151,8 @@ int viz_command__doctor(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "--verifier"))
 		return print_verifier();
 	if (argc > 1) {
-		printf("usage: vizbpf doctor [--verifier]\n\nPrints what this kernel and this user can "
+		printf("usage: vizbpf doctor [--verifier]\n\nPrints what this kernel and this user "
+		       "can "
 		       "do, and what is missing.\nWith --verifier: each BPF program and how many "
 		       "instructions the kernel's verifier\nwent through for it.\n");
 		return strcmp(argv[1], "--help") && strcmp(argv[1], "-h") ? 2 : 0;
@@ -156,7 +161,8 @@ int viz_command__doctor(int argc, char **argv)
 	check_kernel();
 	check_rest();
 	if (missing)
-		printf("\nvizbpf cannot work here: %d missing (NO). As root? sudo vizbpf doctor\n", missing);
+		printf("\nvizbpf cannot work here: %d missing (NO). As root? sudo vizbpf doctor\n",
+		       missing);
 	else
 		printf("\nvizbpf works here.\n");
 	return missing ? 1 : 0;

@@ -19,8 +19,8 @@
 
 #include "../target/interpreter.h"
 
-struct viz_session;	/* session.h */
-struct viz_target;	/* one traced process, session.h */
+struct viz_session; /* session.h */
+struct viz_target; /* one traced process, session.h */
 
 struct viz_engine {
 	const char *name;

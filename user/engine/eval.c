@@ -172,15 +172,16 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	struct viz_process_info info = {};
 	int err;
 
-	t->attachment = viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), false,
-					   t->scope,
-					   viz_interpreter__code_dealloc(&t->interp), why, why_size);
+	t->attachment =
+		viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), false, t->scope,
+				   viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	if (!t->attachment)
 		return -errno;
 	info.build = viz_builds__index(s->builds, b);
 	info.bias = t->interp.bias;
 	info.flags = VIZ_PROC_ACTIVE | (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
-		     (t->switches ? VIZ_PROC_SWITCHES : 0) | (needs_slot(&t->interp) ? VIZ_PROC_GUARD : 0);
+		     (t->switches ? VIZ_PROC_SWITCHES : 0) |
+		     (needs_slot(&t->interp) ? VIZ_PROC_GUARD : 0);
 	err = viz_probes__set_process(s->probes, t->pid, &info);
 	if (!err && needs_slot(&t->interp))
 		err = set_slots(s, t);
@@ -213,8 +214,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 	child->attachment = viz_probes__attach(s->probes, parent->interp.build,
 					       viz_builds__index(s->builds, parent->interp.build),
-					       false, child->scope, 0, why,
-					       sizeof(why));
+					       false, child->scope, 0, why, sizeof(why));
 	if (!child->attachment)
 		return -errno;
 	for (unsigned int i = 0; i < parent->nr_slots && !err; i++)

@@ -24,9 +24,9 @@ static int attach_probes(struct viz_session *s, struct viz_target *t, char *why,
 {
 	const struct viz_build *b = t->interp.build;
 
-	t->attachment = viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), true,
-					   t->scope,
-					   viz_interpreter__code_dealloc(&t->interp), why, why_size);
+	t->attachment =
+		viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), true, t->scope,
+				   viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	return t->attachment ? 0 : -errno;
 }
 
@@ -37,9 +37,10 @@ static int attach_probes(struct viz_session *s, struct viz_target *t, char *why,
 static void warn_of_names(const struct viz_target *t)
 {
 	if (t->interp.build->info.version < 0x030b0000)
-		viz_warn("pid %d: with these probes CPython %u.%u itself raises SystemError where a "
-			 "function's or file's name is not UTF-8; engine eval has no such effect",
-			 t->pid, t->interp.build->major, t->interp.build->minor);
+		viz_warn(
+			"pid %d: with these probes CPython %u.%u itself raises SystemError where a "
+			"function's or file's name is not UTF-8; engine eval has no such effect",
+			t->pid, t->interp.build->major, t->interp.build->minor);
 }
 
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)

@@ -15,14 +15,14 @@
 #include <sys/types.h>
 
 enum {
-	VIZ_CGROUP_PATH_MAX = 1024,	/* a longer path is not looked at */
-	VIZ_CGROUP_TEXT_MAX = 16384,	/* bytes of /proc/PID/cgroup */
+	VIZ_CGROUP_PATH_MAX = 1024, /* a longer path is not looked at */
+	VIZ_CGROUP_TEXT_MAX = 16384, /* bytes of /proc/PID/cgroup */
 };
 
 struct viz_cgroup {
-	uint64_t id;			/* kernfs id: inode number of its directory */
+	uint64_t id; /* kernfs id: inode number of its directory */
 	uint32_t hierarchy;
-	char path[VIZ_CGROUP_PATH_MAX];	/* as in /proc/PID/cgroup */
+	char path[VIZ_CGROUP_PATH_MAX]; /* as in /proc/PID/cgroup */
 };
 
 /* A growing list; the array is owned by it. Zero it to begin. */

@@ -16,13 +16,13 @@
 #include "cgroup.h"
 
 struct viz_container {
-	char id[128];		/* 64 hex digits with most engines; else the name in the cgroup */
-	char engine[16];	/* "docker", "containerd", "podman", "cri-o", "runc", "lxc", "" */
-	char name[128];		/* the engine's name for it, or the short id */
-	char image[256];	/* "" when unknown */
-	char pod[128];		/* Kubernetes: "namespace/pod", else "" */
+	char id[128]; /* 64 hex digits with most engines; else the name in the cgroup */
+	char engine[16]; /* "docker", "containerd", "podman", "cri-o", "runc", "lxc", "" */
+	char name[128]; /* the engine's name for it, or the short id */
+	char image[256]; /* "" when unknown */
+	char pod[128]; /* Kubernetes: "namespace/pod", else "" */
 	char cgroup[VIZ_CGROUP_PATH_MAX]; /* the path of its own group in one hierarchy */
-	bool named;		/* the engine told the name */
+	bool named; /* the engine told the name */
 };
 
 /* Remembers what the engines said; one for each run. */

@@ -16,8 +16,7 @@ bool viz_engines__describe(struct viz_engines *engines, struct viz_container *c)
 
 /* The container whose first process runs in the cgroup @path, by the state files that runc and
  * crun keep for names of any form. Fills id, engine and cgroup. */
-bool viz_engines__by_cgroup(struct viz_engines *engines, const char *path,
-			    struct viz_container *c);
+bool viz_engines__by_cgroup(struct viz_engines *engines, const char *path, struct viz_container *c);
 
 /* Takes what matters from the engine's document (exposed for tests). */
 bool viz_engine__from_inspect(struct json_object *doc, struct viz_container *c);

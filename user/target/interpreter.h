@@ -17,35 +17,41 @@
 #include "../../bpf/records.h"
 
 struct viz_site {
-	uint64_t offset;	/* in the file, as uprobes want it; 0: none */
-	int32_t sp_delta;	/* add to the stack pointer there: its value at the first instruction */
-	bool emulated;		/* false: the kernel single-steps it (about ten times dearer) */
+	uint64_t offset; /* in the file, as uprobes want it; 0: none */
+	int32_t sp_delta; /* add to the stack pointer there: its value at the first instruction */
+	bool emulated; /* false: the kernel single-steps it (about ten times dearer) */
 };
 
 /* One USDT location. Several can have one name. */
 struct viz_usdt {
-	uint64_t offset;	/* of the nop, in the file */
-	uint64_t semaphore;	/* of the counter, in the file (ref_ctr_offset); 0: none */
-	char args[128];		/* the argument string of the note */
+	uint64_t offset; /* of the nop, in the file */
+	uint64_t semaphore; /* of the counter, in the file (ref_ctr_offset); 0: none */
+	char args[128]; /* the argument string of the note */
 };
 
 enum viz_usdt_probe {
-	VIZ_USDT_ENTRY, VIZ_USDT_RETURN, VIZ_USDT_GC_START, VIZ_USDT_GC_DONE,
-	VIZ_USDT_IMPORT_START, VIZ_USDT_IMPORT_DONE, VIZ_USDT_AUDIT, VIZ_USDT_PROBES,
+	VIZ_USDT_ENTRY,
+	VIZ_USDT_RETURN,
+	VIZ_USDT_GC_START,
+	VIZ_USDT_GC_DONE,
+	VIZ_USDT_IMPORT_START,
+	VIZ_USDT_IMPORT_DONE,
+	VIZ_USDT_AUDIT,
+	VIZ_USDT_PROBES,
 };
 
 struct viz_build {
 	dev_t dev;
 	ino_t ino;
-	char path[512];			/* as the first process showed it: for people only */
-	int fd;				/* the open file, for attaching through /proc/self/fd/N */
+	char path[512]; /* as the first process showed it: for people only */
+	int fd; /* the open file, for attaching through /proc/self/fd/N */
 	uint8_t major, minor;
-	uint8_t micro;			/* 255: unknown */
-	bool shared;			/* libpython.so, else an executable */
-	bool stripped;			/* no .symtab */
+	uint8_t micro; /* 255: unknown */
+	bool shared; /* libpython.so, else an executable */
+	bool stripped; /* no .symtab */
 	bool debug, free_threaded, jit;
-	bool usdt_complete;		/* function__entry and __return give every call (3.6-3.10, 3.15) */
-	struct viz_build_info info;	/* what the BPF programs get */
+	bool usdt_complete; /* function__entry and __return give every call (3.6-3.10, 3.15) */
+	struct viz_build_info info; /* what the BPF programs get */
 
 	struct viz_site enter;
 	struct viz_site leave[VIZ_LEAVE_SITES];
@@ -57,14 +63,14 @@ struct viz_build {
 	unsigned int nr_usdt[VIZ_USDT_PROBES];
 
 	/* ELF virtual addresses (add the load bias), 0: not found */
-	uint64_t eval_frame_default;	/* _PyEval_EvalFrameDefault */
-	uint64_t eval_size;		/* its st_size */
-	uint64_t runtime;		/* _PyRuntime */
-	uint64_t interp_head;		/* address of the pointer to the first PyInterpreterState */
-	uint64_t code_type;		/* PyCode_Type: tp_dealloc at +48 gives code_dealloc */
+	uint64_t eval_frame_default; /* _PyEval_EvalFrameDefault */
+	uint64_t eval_size; /* its st_size */
+	uint64_t runtime; /* _PyRuntime */
+	uint64_t interp_head; /* address of the pointer to the first PyInterpreterState */
+	uint64_t code_type; /* PyCode_Type: tp_dealloc at +48 gives code_dealloc */
 	/* file offsets for uprobes, 0: not found */
-	uint64_t module_create2;	/* PyModule_Create2 */
-	uint64_t set_eval_frame;	/* _PyInterpreterState_SetEvalFrameFunc, 3.9+ */
+	uint64_t module_create2; /* PyModule_Create2 */
+	uint64_t set_eval_frame; /* _PyInterpreterState_SetEvalFrameFunc, 3.9+ */
 
 	/* refusals: empty when the engine can observe this build */
 	char no_eval[192];
@@ -73,13 +79,13 @@ struct viz_build {
 
 /* A build in a process. */
 struct viz_interpreter {
-	const struct viz_build *build;	/* owned by the cache, lives until viz_builds__free() */
+	const struct viz_build *build; /* owned by the cache, lives until viz_builds__free() */
 	pid_t pid;
-	uint64_t bias;			/* run-time address minus ELF virtual address */
-	uint64_t map_start;		/* where the file's first mapping begins */
+	uint64_t bias; /* run-time address minus ELF virtual address */
+	uint64_t map_start; /* where the file's first mapping begins */
 };
 
-struct viz_builds;			/* the cache */
+struct viz_builds; /* the cache */
 
 struct viz_builds *viz_builds__new(void);
 void viz_builds__free(struct viz_builds *builds);

@@ -37,15 +37,15 @@ static int open_cpu(struct viz_mmap_watch *watch, int cpu)
 		.watermark = 1,
 		.wakeup_watermark = 1,
 	};
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = {.events = EPOLLIN};
 	struct cpu *c = &watch->cpus[watch->nr];
 
 	c->fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	/* A number without a processor, or one that is switched off, is passed over. */
 	if (c->fd < 0)
 		return errno == ENODEV || errno == EINVAL ? 0 : -errno;
-	c->page = mmap(NULL, (DATA_PAGES + 1) * watch->page_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       c->fd, 0);
+	c->page = mmap(NULL, (DATA_PAGES + 1) * watch->page_size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, c->fd, 0);
 	if (c->page == MAP_FAILED) {
 		close(c->fd);
 		return -errno;

@@ -12,12 +12,12 @@
 #include <sys/types.h>
 
 struct viz_procfs_status {
-	char comm[64];		/* raw bytes of the name of the main thread */
-	char state;		/* 'R', 'S', 'Z', ... */
+	char comm[64]; /* raw bytes of the name of the main thread */
+	char state; /* 'R', 'S', 'Z', ... */
 	pid_t parent;
-	pid_t ns_pid;		/* in its innermost pid namespace; the same as outside: none */
-	uid_t uid;		/* effective */
-	bool kernel;		/* a kernel thread, or a process that has just given up its memory */
+	pid_t ns_pid; /* in its innermost pid namespace; the same as outside: none */
+	uid_t uid; /* effective */
+	bool kernel; /* a kernel thread, or a process that has just given up its memory */
 };
 
 /* Reads at most @size - 1 bytes of /proc/@pid/@name (pid 0: of this process) and ends them with
@@ -30,7 +30,7 @@ int viz_procfs__status(pid_t pid, struct viz_procfs_status *out);
 int viz_procfs__pids(pid_t **pids);
 struct viz_procfs_task {
 	pid_t tid;
-	pid_t ns_tid;		/* in the innermost pid namespace */
+	pid_t ns_tid; /* in the innermost pid namespace */
 };
 
 /* The threads of @pid, at most @max. Returns their number or a negative errno. */

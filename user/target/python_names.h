@@ -10,8 +10,8 @@
 #include "interpreter.h"
 
 struct viz_python_thread {
-	pid_t tid;		/* as this namespace has it */
-	char name[96];		/* UTF-8, one line */
+	pid_t tid; /* as this namespace has it */
+	char name[96]; /* UTF-8, one line */
 };
 
 /* Remembers for each build where things are. */
@@ -19,7 +19,7 @@ struct viz_python_names;
 
 /* Where they are in one process; all zero at first, and again after an exec. */
 struct viz_python_place {
-	uint64_t threading, process;	/* dictionaries of the modules */
+	uint64_t threading, process; /* dictionaries of the modules */
 };
 
 struct viz_python_names *viz_python_names__new(void);

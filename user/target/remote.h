@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 /* All return 0 or a negative errno. @fd: of /proc/PID/mem. */
-int viz_remote__open(pid_t pid, int flags);	/* O_RDONLY or O_RDWR; returns the fd or -errno */
+int viz_remote__open(pid_t pid, int flags); /* O_RDONLY or O_RDWR; returns the fd or -errno */
 int viz_remote__read(int fd, uint64_t addr, void *buf, size_t size);
 int viz_remote__read_u64(int fd, uint64_t addr, uint64_t *value);
 int viz_remote__read_u32(int fd, uint64_t addr, uint32_t *value);

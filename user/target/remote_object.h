@@ -14,10 +14,10 @@
 #include "interpreter.h"
 
 struct viz_objects {
-	int fd;				/* of /proc/PID/mem */
+	int fd; /* of /proc/PID/mem */
 	const struct viz_build *build;
-	uint64_t str_type;		/* once seen: names are compared by the hundred */
-	uint64_t cached_keys;		/* offset of PyHeapTypeObject.ht_cached_keys; 0: unknown */
+	uint64_t str_type; /* once seen: names are compared by the hundred */
+	uint64_t cached_keys; /* offset of PyHeapTypeObject.ht_cached_keys; 0: unknown */
 };
 
 /* All addresses are the target's. 0 or a negative errno; -ENOENT: no such key or attribute;
@@ -36,12 +36,10 @@ int viz_object__text(struct viz_objects *o, uint64_t object, char *buf, size_t s
 int viz_object__u64(struct viz_objects *o, uint64_t object, uint64_t *value);
 
 /* Calls @each for every item until it returns non-zero, which is returned. */
-typedef int (*viz_object_item)(struct viz_objects *o, uint64_t key, uint64_t value,
-			       void *arg);
+typedef int (*viz_object_item)(struct viz_objects *o, uint64_t key, uint64_t value, void *arg);
 int viz_object__items(struct viz_objects *o, uint64_t dict, viz_object_item each, void *arg);
 /* The value of the str key @name. */
-int viz_object__item(struct viz_objects *o, uint64_t dict, const char *name,
-		     uint64_t *value);
+int viz_object__item(struct viz_objects *o, uint64_t dict, const char *name, uint64_t *value);
 /* An attribute that the instance itself has. */
 int viz_object__attribute(struct viz_objects *o, uint64_t object, const char *name,
 			  uint64_t *value);

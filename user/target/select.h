@@ -22,11 +22,11 @@ struct viz_select {
 	pid_t *excluded;
 	size_t nr_excluded;
 	bool all;
-	bool follow;			/* children too; true at first */
+	bool follow; /* children too; true at first */
 	bool by_user;
 	uid_t user;
-	char comm[64];			/* "": any; may have * and ? */
-	struct viz_cgroups groups;	/* from --cgroup and --container */
+	char comm[64]; /* "": any; may have * and ? */
+	struct viz_cgroups groups; /* from --cgroup and --container */
 	struct viz_containers *containers;
 };
 
@@ -37,16 +37,12 @@ void viz_select__free(struct viz_select *sel);
 
 /* From the options; each may be given more than once. @text of the pids: "41" or "41,42". */
 int viz_select__add_pids(struct viz_select *sel, const char *text, char *why, size_t why_size);
-int viz_select__add_excluded(struct viz_select *sel, const char *text, char *why,
-			     size_t why_size);
-int viz_select__add_container(struct viz_select *sel, const char *spec, char *why,
-			      size_t why_size);
-int viz_select__add_cgroup(struct viz_select *sel, const char *spec, char *why,
-			   size_t why_size);
+int viz_select__add_excluded(struct viz_select *sel, const char *text, char *why, size_t why_size);
+int viz_select__add_container(struct viz_select *sel, const char *spec, char *why, size_t why_size);
+int viz_select__add_cgroup(struct viz_select *sel, const char *spec, char *why, size_t why_size);
 int viz_select__set_user(struct viz_select *sel, const char *name_or_uid, char *why,
 			 size_t why_size);
-int viz_select__set_comm(struct viz_select *sel, const char *pattern, char *why,
-			 size_t why_size);
+int viz_select__set_comm(struct viz_select *sel, const char *pattern, char *why, size_t why_size);
 
 /* Whether anything was chosen at all. */
 bool viz_select__any(const struct viz_select *sel);

@@ -115,7 +115,8 @@ static bool any_package(char **list, const char *file)
 
 enum viz_verdict viz_filter__verdict(const struct viz_filter *filter, const struct viz_func *func)
 {
-	enum viz_verdict drop = filter->keep_callees ? VIZ_VERDICT_DROP_SELF : VIZ_VERDICT_DROP_TREE;
+	enum viz_verdict drop =
+		filter->keep_callees ? VIZ_VERDICT_DROP_SELF : VIZ_VERDICT_DROP_TREE;
 
 	if (!filter->any)
 		return VIZ_VERDICT_RECORD;
@@ -141,7 +142,7 @@ int viz_filter__parse_duration(const char *text, uint64_t *ns)
 	static const struct {
 		const char *unit;
 		double scale;
-	} units[] = { { "", 1e3 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "ns", 1 } };
+	} units[] = {{"", 1e3}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"ns", 1}};
 	char *end;
 	double value;
 

@@ -15,20 +15,20 @@
 enum viz_verdict {
 	VIZ_VERDICT_UNKNOWN = 0,
 	VIZ_VERDICT_RECORD = 1,
-	VIZ_VERDICT_DROP_TREE = 2,	/* the call and everything below it */
-	VIZ_VERDICT_DROP_SELF = 3,	/* only the call */
+	VIZ_VERDICT_DROP_TREE = 2, /* the call and everything below it */
+	VIZ_VERDICT_DROP_SELF = 3, /* only the call */
 };
 
 struct viz_filter {
-	uint64_t min_duration;		/* ns; 0: all */
-	uint32_t max_depth;		/* 0: no limit */
-	bool keep_callees;		/* what an excluded function calls is kept */
-	bool ignore_frozen;		/* "<frozen ...>" */
-	int stdlib;			/* -1: all; 0: without the standard library; 1: only it */
-	char **include_files, **exclude_files;		/* path prefixes or globs, NULL-terminated */
-	char **include_functions, **exclude_functions;	/* globs on the qualified name */
-	char **packages;				/* --only-package */
-	bool any;			/* some rule on functions is set */
+	uint64_t min_duration; /* ns; 0: all */
+	uint32_t max_depth; /* 0: no limit */
+	bool keep_callees; /* what an excluded function calls is kept */
+	bool ignore_frozen; /* "<frozen ...>" */
+	int stdlib; /* -1: all; 0: without the standard library; 1: only it */
+	char **include_files, **exclude_files; /* path prefixes or globs, NULL-terminated */
+	char **include_functions, **exclude_functions; /* globs on the qualified name */
+	char **packages; /* --only-package */
+	bool any; /* some rule on functions is set */
 };
 
 /* Adds @pattern to a NULL-terminated list; 0 or -ENOMEM. */

@@ -16,81 +16,86 @@
 
 /* A function, once per (name, file, line). Strings are valid UTF-8, owned by the trace. */
 struct viz_func {
-	const char *name;	/* qualified name, or "builtins.len" for a C function */
-	const char *file;	/* "" for a C function */
-	uint32_t line;		/* of the definition; 0: unknown */
-	uint32_t user;		/* free for the writer: 0 at first */
+	const char *name; /* qualified name, or "builtins.len" for a C function */
+	const char *file; /* "" for a C function */
+	uint32_t line; /* of the definition; 0: unknown */
+	uint32_t user; /* free for the writer: 0 at first */
 };
 
 /* A process, and how it was observed. Strings may be NULL when unknown. */
 struct viz_process {
-	uint32_t pid;		/* in the namespace of vizbpf */
-	uint32_t ns_pid;	/* in its own pid namespace; 0: unknown */
-	uint32_t parent;	/* 0: unknown */
-	const char *name;	/* "python3 app.py": what a person calls it */
+	uint32_t pid; /* in the namespace of vizbpf */
+	uint32_t ns_pid; /* in its own pid namespace; 0: unknown */
+	uint32_t parent; /* 0: unknown */
+	const char *name; /* "python3 app.py": what a person calls it */
 	const char *cmdline;
 	const char *exe;
-	const char *python;	/* "3.11.2" */
-	const char *engine;	/* "usdt", "eval", "trampoline", ... */
+	const char *python; /* "3.11.2" */
+	const char *engine; /* "usdt", "eval", "trampoline", ... */
 	const char *engine_why;
-	const char *limits;	/* known gaps for this process, "" if none */
-	const char *container;	/* name or short id */
+	const char *limits; /* known gaps for this process, "" if none */
+	const char *container; /* name or short id */
 	const char *image;
 	const char *cgroup;
-	uint64_t calls;		/* recorded */
-	uint64_t lost;		/* calls lost */
+	uint64_t calls; /* recorded */
+	uint64_t lost; /* calls lost */
 };
 
 /* A track: a thread, or an asyncio task or other lane of its own. */
 struct viz_track {
-	uint32_t process;	/* index */
+	uint32_t process; /* index */
 	uint32_t pid;
-	uint32_t tid;		/* of the thread, or the number invented for the lane */
-	const char *name;	/* NULL: unknown so far */
+	uint32_t tid; /* of the thread, or the number invented for the lane */
+	const char *name; /* NULL: unknown so far */
 	uint64_t calls;
 	uint64_t lost;
 };
 
 enum viz_call_flag {
-	VIZ_CALL_UNFINISHED = 1,	/* still open at the end; dur is up to the end */
-	VIZ_CALL_RUNNING = 2,		/* had begun before recording did: begin is not the true one */
-	VIZ_CALL_RAISED = 4,		/* ended by an exception */
-	VIZ_CALL_LOST_BEGIN = 8,	/* its begin record was lost: begin is a bound */
-	VIZ_CALL_LOST_END = 16,		/* its end record was lost: end is a bound */
-	VIZ_CALL_INFERRED = 32,		/* seen only through its callee (an escape of the engine) */
-	VIZ_CALL_C = 64,		/* a C function */
+	VIZ_CALL_UNFINISHED = 1, /* still open at the end; dur is up to the end */
+	VIZ_CALL_RUNNING = 2, /* had begun before recording did: begin is not the true one */
+	VIZ_CALL_RAISED = 4, /* ended by an exception */
+	VIZ_CALL_LOST_BEGIN = 8, /* its begin record was lost: begin is a bound */
+	VIZ_CALL_LOST_END = 16, /* its end record was lost: end is a bound */
+	VIZ_CALL_INFERRED = 32, /* seen only through its callee (an escape of the engine) */
+	VIZ_CALL_C = 64, /* a C function */
 };
 
 /* A completed call. 32 bytes; calls arrive in order of completion within a track. */
 struct viz_call {
 	uint64_t begin;
 	uint64_t dur;
-	uint32_t func;		/* index */
-	uint32_t track;		/* index */
-	uint32_t flags;		/* enum viz_call_flag */
-	uint32_t args;		/* 0: none, else 1 + index into the trace's args texts (JSON members
+	uint32_t func; /* index */
+	uint32_t track; /* index */
+	uint32_t flags; /* enum viz_call_flag */
+	uint32_t args; /* 0: none, else 1 + index into the trace's args texts (JSON members
 				 * without the braces, such as "\"return_value\":\"3\"") */
 };
 
 enum viz_event_type {
-	VIZ_EVENT_INSTANT,	/* scope 't', 'p' or 'g' */
+	VIZ_EVENT_INSTANT, /* scope 't', 'p' or 'g' */
 	VIZ_EVENT_COUNTER,
-	VIZ_EVENT_SLICE,	/* begin at ts, dur */
-	VIZ_EVENT_ASYNC_BEGIN, VIZ_EVENT_ASYNC_END,
-	VIZ_EVENT_FLOW_START, VIZ_EVENT_FLOW_STEP, VIZ_EVENT_FLOW_END,
-	VIZ_EVENT_OBJECT_NEW, VIZ_EVENT_OBJECT_SNAPSHOT, VIZ_EVENT_OBJECT_DELETE,
+	VIZ_EVENT_SLICE, /* begin at ts, dur */
+	VIZ_EVENT_ASYNC_BEGIN,
+	VIZ_EVENT_ASYNC_END,
+	VIZ_EVENT_FLOW_START,
+	VIZ_EVENT_FLOW_STEP,
+	VIZ_EVENT_FLOW_END,
+	VIZ_EVENT_OBJECT_NEW,
+	VIZ_EVENT_OBJECT_SNAPSHOT,
+	VIZ_EVENT_OBJECT_DELETE,
 };
 
 /* Anything that is not a call. Strings live only as long as the writer's call. */
 struct viz_event {
 	enum viz_event_type type;
 	char scope;
-	uint32_t track;		/* index */
+	uint32_t track; /* index */
 	uint64_t ts, dur;
 	uint64_t id;
-	const char *name;	/* UTF-8 */
-	const char *cat;	/* may be NULL */
-	const char *args;	/* a complete JSON object, or NULL */
+	const char *name; /* UTF-8 */
+	const char *cat; /* may be NULL */
+	const char *args; /* a complete JSON object, or NULL */
 };
 
 /* The tables of a trace, filled as things become known. */
@@ -104,12 +109,12 @@ struct viz_trace {
 	const char **args;
 	uint32_t nr_args;
 	/* facts of the whole trace */
-	const char *version;		/* of vizbpf */
-	const char *command;		/* its command line */
+	const char *version; /* of vizbpf */
+	const char *command; /* its command line */
 	const char *host, *kernel;
-	uint64_t begin, end;		/* of recording */
-	int64_t realtime_offset;	/* CLOCK_REALTIME - CLOCK_MONOTONIC: baseTimeNanoseconds */
-	bool overflow;			/* something was lost or evicted */
+	uint64_t begin, end; /* of recording */
+	int64_t realtime_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC: baseTimeNanoseconds */
+	bool overflow; /* something was lost or evicted */
 	uint64_t calls, events, lost;
 	struct viz_trace_private *priv;
 };

@@ -13,9 +13,9 @@ enum { BATCH = 4096 };
 
 /* Flags of an open call beyond enum viz_call_flag, which use the low half. */
 enum {
-	OPEN_HIDDEN = 1 << 16,		/* not recorded */
-	OPEN_DROPS_TREE = 1 << 17,	/* nor is anything below */
-	OPEN_CHAIN = 1 << 18,		/* caller is known */
+	OPEN_HIDDEN = 1 << 16, /* not recorded */
+	OPEN_DROPS_TREE = 1 << 17, /* nor is anything below */
+	OPEN_CHAIN = 1 << 18, /* caller is known */
 };
 
 struct open_call {
@@ -23,8 +23,8 @@ struct open_call {
 	uint32_t func;
 	uint32_t sp, frame, caller;
 	uint32_t flags;
-	uint32_t depth;			/* recorded calls around it */
-	uint64_t inner;			/* ns of the calls that it made, as far as recorded */
+	uint32_t depth; /* recorded calls around it */
+	uint64_t inner; /* ns of the calls that it made, as far as recorded */
 };
 
 /* One chain of open calls: a thread has one, and one more for each greenlet seen in it. */
@@ -49,9 +49,9 @@ struct viz_timeline {
 	viz_calls_fn fn;
 	void *ctx;
 	struct viz_lane *lanes;
-	uint8_t *verdicts;		/* by function, enum viz_verdict */
+	uint8_t *verdicts; /* by function, enum viz_verdict */
 	uint32_t nr_verdicts;
-	struct viz_own_time *own;	/* by function */
+	struct viz_own_time *own; /* by function */
 	uint32_t nr_own;
 	struct viz_call batch[BATCH];
 	size_t nr_batch;
@@ -265,7 +265,8 @@ int viz_lane__whole(struct viz_lane *lane, uint64_t begin, uint64_t end, uint32_
 		    uint32_t flags)
 {
 	count_own(lane->tl, func, end < begin ? 0 : end - begin);
-	emit(lane->tl, lane->fibers[lane->cur].track, begin, end < begin ? begin : end, func, flags);
+	emit(lane->tl, lane->fibers[lane->cur].track, begin, end < begin ? begin : end, func,
+	     flags);
 	return lane->tl->err;
 }
 
@@ -277,8 +278,8 @@ static void pop_unseen(struct viz_lane *lane, struct fiber *f, size_t keep, uint
 
 		/* A running or inferred call has no end of its own to lose. */
 		pop(lane->tl, f, ts,
-		    flags & (VIZ_CALL_RUNNING | VIZ_CALL_INFERRED) ? VIZ_CALL_INFERRED :
-								     VIZ_CALL_LOST_END);
+		    flags & (VIZ_CALL_RUNNING | VIZ_CALL_INFERRED) ? VIZ_CALL_INFERRED
+								   : VIZ_CALL_LOST_END);
 	}
 }
 
@@ -395,8 +396,8 @@ static int enter(struct viz_lane *lane, const struct viz_edge *e)
 		.flags = e->flags & VIZ_ENTER_CHAIN ? OPEN_CHAIN : 0,
 	};
 
-	if (f->nr && !(e->flags & VIZ_ENTER_CHAIN && f->calls[f->nr - 1].frame == e->caller &&
-		       e->caller)) {
+	if (f->nr &&
+	    !(e->flags & VIZ_ENTER_CHAIN && f->calls[f->nr - 1].frame == e->caller && e->caller)) {
 		f = place_enter(lane, e);
 		if (!f)
 			return -ENOMEM;

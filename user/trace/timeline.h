@@ -18,15 +18,15 @@ enum viz_edge_kind { VIZ_EDGE_ENTER = 1, VIZ_EDGE_LEAVE = 2 };
  */
 struct viz_edge {
 	uint64_t ts;
-	uint32_t func;		/* ENTER: index of the function; LEAVE: index or UINT32_MAX */
+	uint32_t func; /* ENTER: index of the function; LEAVE: index or UINT32_MAX */
 	uint32_t sp, frame, caller;
-	uint32_t caller_func;	/* ENTER: function of the caller frame, UINT32_MAX: not known */
-	uint8_t kind;		/* enum viz_edge_kind */
-	uint8_t flags;		/* VIZ_ENTER_*, VIZ_LEAVE_* of bpf/records.h */
+	uint32_t caller_func; /* ENTER: function of the caller frame, UINT32_MAX: not known */
+	uint8_t kind; /* enum viz_edge_kind */
+	uint8_t flags; /* VIZ_ENTER_*, VIZ_LEAVE_* of bpf/records.h */
 };
 
 struct viz_timeline;
-struct viz_lane;	/* the open calls of one track */
+struct viz_lane; /* the open calls of one track */
 
 /* Receives completed calls in batches. */
 typedef int (*viz_calls_fn)(void *ctx, const struct viz_call *calls, size_t nr);

@@ -26,10 +26,10 @@
 
 /* The first argument of the probe, low 8 bits. */
 enum vizbpf_type {
-	VIZBPF_INSTANT = 1,	/* value: the scope, 't', 'p' or 'g' */
+	VIZBPF_INSTANT = 1, /* value: the scope, 't', 'p' or 'g' */
 	VIZBPF_BEGIN = 2,
 	VIZBPF_END = 3,
-	VIZBPF_COUNTER = 4,	/* value: the bits of a double, unless args are given */
+	VIZBPF_COUNTER = 4, /* value: the bits of a double, unless args are given */
 	VIZBPF_ASYNC_BEGIN = 5,
 	VIZBPF_ASYNC_END = 6,
 	VIZBPF_FLOW_START = 7,
@@ -40,7 +40,7 @@ enum vizbpf_type {
 	VIZBPF_OBJECT_DELETE = 12,
 };
 
-#if !defined(VIZBPF_DISABLE) && defined(__linux__) && defined(__LP64__) && \
+#if !defined(VIZBPF_DISABLE) && defined(__linux__) && defined(__LP64__) &&                         \
 	(defined(__x86_64__) || defined(__aarch64__)) && defined(__GNUC__)
 #define VIZBPF_AVAILABLE 1
 #else
@@ -53,8 +53,8 @@ enum vizbpf_type {
 extern "C" {
 #endif
 /* One counter for each executable or library, however many files include this header. */
-__attribute__((weak, used, visibility("hidden"), section(".probes")))
-volatile unsigned short vizbpf_event_semaphore;
+__attribute__((weak, used, visibility("hidden"),
+	       section(".probes"))) volatile unsigned short vizbpf_event_semaphore;
 #ifdef __cplusplus
 }
 #endif
@@ -71,27 +71,27 @@ static inline int vizbpf_enabled(void)
  * later move of the whole file by prelink can be undone), that of the semaphore, then
  * provider, name and where each argument is.
  */
-#define VIZBPF_NOTE(args)                                                                         \
-	".pushsection .note.stapsdt,\"?\",\"note\"\n"                                             \
-	"	.balign 4\n"                                                                      \
-	"	.4byte 8, 7782f - 7781f, 3\n"                                                     \
-	"	.asciz \"stapsdt\"\n"                                                             \
-	"7781:	.8byte 7780b\n"                                                                   \
-	"	.8byte _.stapsdt.base\n"                                                          \
-	"	.8byte vizbpf_event_semaphore\n"                                                  \
-	"	.asciz \"vizbpf\"\n"                                                              \
-	"	.asciz \"event\"\n"                                                               \
-	"	.asciz \"" args "\"\n"                                                            \
-	"7782:	.balign 4\n"                                                                      \
-	".popsection\n"                                                                           \
-	".ifndef _.stapsdt.base\n"                                                                \
-	".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"                   \
-	"	.weak _.stapsdt.base\n"                                                           \
-	"	.hidden _.stapsdt.base\n"                                                         \
-	"_.stapsdt.base:\n"                                                                       \
-	"	.space 1\n"                                                                       \
-	"	.size _.stapsdt.base, 1\n"                                                        \
-	".popsection\n"                                                                           \
+#define VIZBPF_NOTE(args)                                                                          \
+	".pushsection .note.stapsdt,\"?\",\"note\"\n"                                              \
+	"	.balign 4\n"                                                                             \
+	"	.4byte 8, 7782f - 7781f, 3\n"                                                            \
+	"	.asciz \"stapsdt\"\n"                                                                    \
+	"7781:	.8byte 7780b\n"                                                                     \
+	"	.8byte _.stapsdt.base\n"                                                                 \
+	"	.8byte vizbpf_event_semaphore\n"                                                         \
+	"	.asciz \"vizbpf\"\n"                                                                     \
+	"	.asciz \"event\"\n"                                                                      \
+	"	.asciz \"" args "\"\n"                                                             \
+	"7782:	.balign 4\n"                                                                        \
+	".popsection\n"                                                                            \
+	".ifndef _.stapsdt.base\n"                                                                 \
+	".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"                    \
+	"	.weak _.stapsdt.base\n"                                                                  \
+	"	.hidden _.stapsdt.base\n"                                                                \
+	"_.stapsdt.base:\n"                                                                        \
+	"	.space 1\n"                                                                              \
+	"	.size _.stapsdt.base, 1\n"                                                               \
+	".popsection\n"                                                                            \
 	".endif\n"
 
 /*
@@ -108,11 +108,11 @@ __attribute__((noinline, unused)) static void vizbpf_probe(uint64_t type, const 
 	register uint64_t arg4 __asm__("r8") = id;
 	register uint64_t arg5 __asm__("r9") = value;
 
-	__asm__ volatile("7780:	.byte 0x90\n"
-			 VIZBPF_NOTE("8@%%rdi 8@%%rsi 8@%%rdx 8@%%rcx 8@%%r8 8@%%r9")
-			 : /* no output */
-			 : "D"(type), "S"(name), "d"(category), "c"(args), "r"(arg4), "r"(arg5)
-			 : "memory");
+	__asm__ volatile(
+		"7780:	.byte 0x90\n" VIZBPF_NOTE("8@%%rdi 8@%%rsi 8@%%rdx 8@%%rcx 8@%%r8 8@%%r9")
+		: /* no output */
+		: "D"(type), "S"(name), "d"(category), "c"(args), "r"(arg4), "r"(arg5)
+		: "memory");
 #else
 	register uint64_t arg0 __asm__("x0") = type;
 	register const char *arg1 __asm__("x1") = name;
@@ -121,8 +121,7 @@ __attribute__((noinline, unused)) static void vizbpf_probe(uint64_t type, const 
 	register uint64_t arg4 __asm__("x4") = id;
 	register uint64_t arg5 __asm__("x5") = value;
 
-	__asm__ volatile("7780:	nop\n"
-			 VIZBPF_NOTE("8@x0 8@x1 8@x2 8@x3 8@x4 8@x5")
+	__asm__ volatile("7780:	nop\n" VIZBPF_NOTE("8@x0 8@x1 8@x2 8@x3 8@x4 8@x5")
 			 : /* no output */
 			 : "r"(arg0), "r"(arg1), "r"(arg2), "r"(arg3), "r"(arg4), "r"(arg5)
 			 : "memory");
@@ -229,11 +228,12 @@ static inline void vizbpf_flow_end(const char *name, uint64_t id)
 
 #ifdef __cplusplus
 /* A slice as long as the object lives. The strings are not copied. */
-class vizbpf_scope {
-public:
+class vizbpf_scope
+{
+      public:
 	explicit vizbpf_scope(const char *slice, const char *category = NULL,
 			      const char *args = NULL)
-		: name(vizbpf_enabled() ? slice : NULL)
+	    : name(vizbpf_enabled() ? slice : NULL)
 	{
 		if (name)
 			vizbpf_emit(VIZBPF_BEGIN, name, category, args, 0, 0);
@@ -244,7 +244,7 @@ public:
 			vizbpf_emit(VIZBPF_END, name, NULL, NULL, 0, 0);
 	}
 
-private:
+      private:
 	const char *name;
 	vizbpf_scope(const vizbpf_scope &);
 	vizbpf_scope &operator=(const vizbpf_scope &);

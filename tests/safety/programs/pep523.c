@@ -55,15 +55,15 @@ static PyObject *installed(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef methods[] = {
-	{ "install", install, METH_NOARGS, NULL },
-	{ "uninstall", uninstall, METH_NOARGS, NULL },
-	{ "count", get_count, METH_NOARGS, NULL },
-	{ "installed", installed, METH_NOARGS, NULL },
-	{ NULL, NULL, 0, NULL },
+	{"install", install, METH_NOARGS, NULL},
+	{"uninstall", uninstall, METH_NOARGS, NULL},
+	{"count", get_count, METH_NOARGS, NULL},
+	{"installed", installed, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = { PyModuleDef_HEAD_INIT, "viz_pep523", NULL, -1, methods,
-					 NULL, NULL, NULL, NULL };
+static struct PyModuleDef definition = {
+	PyModuleDef_HEAD_INIT, "viz_pep523", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_viz_pep523(void)
 {
