@@ -287,7 +287,7 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 /* Frames that are only the C side of a call: 3.12 and newer (cpython-facts: owner 3 and 4). */
 #define OWNED_BY_C 3
 #define RUNNING_MAX 48
-#define RUNNING_MAX_OLD 6
+#define RUNNING_MAX_OLD 2
 
 struct running {
 	struct hit *hit;

@@ -301,7 +301,7 @@ static bool called(const struct viz_container *c, const char *spec)
 {
 	char whole[sizeof(c->pod) + sizeof(c->name)];
 	const char *pod = strchr(c->pod, '/');
-	size_t len = strlen(spec);
+	size_t len;
 
 	if (!strcmp(spec, c->id) || (c->name[0] && !strcmp(spec, c->name)))
 		return true;

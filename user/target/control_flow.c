@@ -126,6 +126,8 @@ static int mark_tables(const struct viz_elf *elf, struct viz_flow *flow)
 	uint64_t *tables;
 	size_t nr = 0, i;
 
+	if (!flow->nr)
+		return 0;
 	tables = calloc(flow->nr, sizeof(*tables));
 	if (!tables)
 		return -ENOMEM;
