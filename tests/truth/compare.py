@@ -12,6 +12,8 @@ from tracefile import Bad, clean, preorder
 ESCAPES = [
     ("eval", lambda v: (3, 11, 0) <= v <= (3, 11, 3), "__getitem__",
      "specialised __getitem__ does not consult the frame evaluation slot (gh-104405)"),
+    ("trampoline", lambda v: (3, 11, 0) <= v <= (3, 11, 3), "__getitem__",
+     "the recorder hangs on the same slot before 3.12"),
     ("eval", lambda v: v[:2] == (3, 13), "__init__",
      "CALL_ALLOC_AND_ENTER_INIT of 3.13 does not consult the frame evaluation slot"),
 ]
@@ -21,6 +23,8 @@ ESCAPES = [
 LIMITS = [
     ("usdt", lambda v: v < (3, 11), "names_surrogate",
      "CPython's own code around the probe fails on names that are no UTF-8; vizbpf warns"),
+    ("trampoline", lambda v: True, "subinterpreters",
+     "a sub-interpreter is recorded from when its recorder is up, and waits for an idle older one"),
     ("eval", lambda v: (3, 12, 0) <= v <= (3, 12, 2), "deep",
      "3.12.0 to 3.12.2 count 750 nested calls of the eval function: recording pauses before"),
 ]

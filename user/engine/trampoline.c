@@ -97,7 +97,9 @@ int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpr
 		viz_why(why, why_size, err, "its interpreter is not initialised yet");
 		goto cleanup;
 	}
-	err = add_instance(t, states[0], why, why_size);
+	/* New interpreters are put at the list's head: the last one is the main one, which
+	 * runs; the others may be idle for good. */
+	err = add_instance(t, states[nr - 1], why, why_size);
 	if (err)
 		goto cleanup;
 	*out = t;
@@ -252,7 +254,7 @@ static void look_for_interpreters(struct viz_trampoline *t)
 	if (t->child || t->instances[t->nr_instances - 1].state == VIZ_TRAMPOLINE_ARMED)
 		return;
 	nr = viz_interpreter__states(t->interp, states, VIZ_INSTANCES_MAX);
-	for (int i = 0; i < nr; i++) {
+	for (int i = nr - 1; i >= 0; i--) {
 		bool known = false;
 
 		for (int k = 0; k < t->nr_instances; k++)
