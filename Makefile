@@ -74,6 +74,11 @@ test: packages-build packages-test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/run
 
+# The safety tests on every interpreter of the machine, and often.
+test-safety: packages-build packages-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)VIZBPF=$(abspath $(BUILD))/vizbpf bats --tap tests/safety/long.bats
+
 # Debian packages that are missing (needs root).
 packages-%:
 	$(Q)tests/install-packages $*
@@ -102,4 +107,4 @@ clean:
 	$(Q)rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test install install-package uninstall clean
+.PHONY: all demo test test-safety install install-package uninstall clean
