@@ -238,6 +238,12 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	memcpy(loader, &l, sizeof(l));
 	if (!err)
 		err = put_into_cave(t, in, at, loader, loader_size);
+	/* Linux 6.12 and newer can refuse writes to pages that are not writable:
+	 * CONFIG_PROC_MEM_FORCE_PTRACE, as Debian has it in 7.2. */
+	if (err == -EIO)
+		return viz_why(why, why_size, err,
+			       "the recorder could not be written into it: this kernel lets only a "
+			       "debugger write code (proc_mem.force_override)");
 	return err ? viz_why(why, why_size, err, "the recorder could not be written into it: %s",
 			     strerror(-err))
 		   : 0;
