@@ -94,6 +94,14 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	return 0;
 }
 
+/* What a process lost whose end could not be told, the ring being full. Key: tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} gone_losses SEC(".maps");
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
@@ -120,8 +128,12 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		bpf_map_delete_elem(&threads, &tid);
 	/* User space deletes it when it has seen the record and the counters; without a
 	 * record nobody would. */
-	if (last && !rec)
+	if (last && !rec) {
+		__u64 lost = process->lost_enter;
+
+		bpf_map_update_elem(&gone_losses, &tgid, &lost, BPF_ANY);
 		bpf_map_delete_elem(&processes, &tgid);
+	}
 	return 0;
 }
 

@@ -411,10 +411,15 @@ int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_pro
 
 int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
 {
+	int gone = bpf_map__fd(probes->skel->maps.gone_losses), err;
 	uint32_t key = (uint32_t)pid;
 
-	return bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info) ? -errno
-											  : 0;
+	if (!bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info))
+		return 0;
+	err = -errno;
+	/* Its end found the ring full: what it lost is kept apart. */
+	memset(info, 0, sizeof(*info));
+	return bpf_map_lookup_elem(gone, &key, &info->lost_enter) ? err : 0;
 }
 
 void viz_probes__hold(struct viz_probes *probes, bool on)
