@@ -65,7 +65,7 @@ $(SKELETON): $(BUILD)/vizbpf.bpf.o
 # ---- for people ---------------------------------------------------------------------------
 
 # Records a sample program for some seconds, live.
-demo: packages-build
+demo: packages-build packages-demo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo/run $(BUILD)/vizbpf
 

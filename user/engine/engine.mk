@@ -9,7 +9,7 @@ REC_LD ?= ld
 REC_OBJCOPY ?= objcopy
 REC_NM ?= nm
 REC_READELF ?= readelf
-REC_MACHINE := $(shell $(REC_CC) -dumpmachine | cut -d- -f1)
+REC_MACHINE := $(shell $(REC_CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 # The interpreter's calls come in with everything the ABI says and no more: no vector
 # registers, no red zone (a probe in our code may push), nothing that wants a loader.
 REC_CFLAGS := -Os -std=gnu11 -ffreestanding -fPIE -fvisibility=hidden -fno-stack-protector \
