@@ -12,11 +12,13 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import workloads
+
 threads = []
 children = []
 stopping = threading.Event()
 results = {}
-commands = {}
+commands = dict(workloads.commands)
 
 
 def command(function):
