@@ -23,14 +23,13 @@ bench-update:
 bench-check:
 	$(Q)$(BENCH_RUN) bench/check
 
-# The tools that vizbpf is compared with, and the extension when `make ext` has built it.
+# The tools that vizbpf is compared with, and the extension when `make ext` has built it. An
+# environment for each interpreter: that of BENCH_PYTHON has everything, the others VizTracer, and
+# are what the figure "added by interpreter" is about.
+BENCH_OTHERS ?= $(wildcard $(addsuffix /bin/python3,$(addprefix $(HOME)/.pyenv/versions/,3.9.* 3.1?.*)))
 bench-peers:
 	$(Q)tests/install-packages extra
-	$(Q)peers=$(BENCH_PEERS)/$$($(BENCH_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	$(BENCH_PYTHON) -m venv --copies --clear --system-site-packages $$peers && \
-	$$peers/bin/pip install -q --disable-pip-version-check viztracer py-spy && \
-	wheel=$$(ls -t $(BUILD)/ext/*.whl 2>/dev/null | head -1) && \
-	if [ -n "$$wheel" ]; then \
-		$$peers/bin/pip install -q --disable-pip-version-check --force-reinstall --no-deps $$wheel; fi
+	$(Q)bench/make-peers $(BENCH_PEERS) "$$(ls -t $(BUILD)/ext/*.whl 2>/dev/null | head -1)" \
+		$(BENCH_PYTHON) $(BENCH_OTHERS)
 
 .PHONY: bench bench-update bench-check bench-peers

@@ -4,6 +4,7 @@
 Each function takes a Setting and returns {name: number}; what cannot be measured here is a string
 that says why.
 """
+import glob
 import os
 import re
 import statistics
@@ -266,7 +267,32 @@ def sizes(setting):
     return result
 
 
+def by_interpreter(setting):
+    """ns added to a call of the recursion program, for each interpreter that bench-peers made an
+    environment for: vizbpf's engines and VizTracer, in turns."""
+    result = {}
+    for python in sorted(glob.glob(os.path.join(tools.peers_folder(), "*", "bin", "python")),
+                         key=lambda path: [int(n) for n in re.findall(r"\d+", path)]):
+        version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
+                                 stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+        candidates = [("eval", tools.Vizbpf(python, setting.vizbpf, "eval"), 1),
+                      ("trampoline", tools.Vizbpf(python, setting.vizbpf, "trampoline"), 8),
+                      ("VizTracer", tools.VizTracer(python, ("--ignore_multiprocess",)), 8)]
+        takers = [taker for taker in candidates if not taker[1].absent()]
+        added = {name: [] for name, _, _ in takers}
+        for _ in range(setting.rounds):
+            # 13529 calls of fib(19), 8 of them a workload
+            base = tools.measure(tools.Tool(python), "recursion", 8, setting.path("none"))["cpu"] / 8
+            for name, tool, scale in takers:
+                cpu = tools.measure(tool, "recursion", scale, setting.path("by.json"))["cpu"] / scale
+                added[name].append((cpu - base) / (13529 * 8) * 1e9)
+        for name, values in added.items():
+            result["%s %s, ns" % (version, name)] = median(values)
+    return result or {"interpreters": "no environments (make bench-peers)"}
+
+
 FIGURES = {
+    "added by interpreter": by_interpreter,
     "rejected call": rejected_call,
     "attach stall": attach_stall,
     "stop to JSON of 1,000,000 calls": save_million,

@@ -14,12 +14,15 @@ import time
 from target import Failed, TIMEOUT, Target, read_trace, status_of
 
 
+def peers_folder():
+    return os.path.join(os.environ.get("VIZBPF_CACHE", "/var/cache/vizbpf"), "peers")
+
+
 def peers_of(python):
     """The virtual environment that `make bench-peers` made for an interpreter."""
     version = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
                              stdout=subprocess.PIPE, universal_newlines=True, check=True)
-    return os.path.join(os.environ.get("VIZBPF_CACHE", "/var/cache/vizbpf"), "peers",
-                        version.stdout.strip(), "bin")
+    return os.path.join(peers_folder(), version.stdout.strip(), "bin")
 
 
 def wait_for(stream, text, process):
