@@ -26,6 +26,14 @@ static uint64_t stack_below(uint64_t sp, uint64_t most)
 
 enum { STACK_LOOK = 512 << 10, STACK_SAME = 64 << 10 };
 
+/* What has to be free above the floor before recording goes on after a pause. */
+static inline uint64_t headroom(const struct viz_rec_live *live)
+{
+	uint64_t quarter = (live->top - live->floor) / 4;
+
+	return quarter < STACK_SAME ? quarter : STACK_SAME;
+}
+
 /*
  * From 3.11 on the interpreter runs Python-to-Python calls without C stack
  * unless the slot is set. A program that counts on it (deep recursion, threads
@@ -61,13 +69,12 @@ void *wrap(void *a, void *b, void *c);
 static NOINLINE void pause(struct viz_rec_live *live, uint64_t key)
 {
 	volatile uint64_t *slot = (volatile uint64_t *)K.slot;
-	uint64_t above = (live->top - live->floor) / 4;
 
 	if (*slot != (uint64_t)wrap)
 		return;
 	*slot = K.slot_original;
 	live->paused = key;
-	live->paused_above = live->floor + (above < STACK_SAME ? above : STACK_SAME);
+	live->paused_above = live->floor + headroom(live);
 	say(live, VIZ_RECORD_PAUSE, 0);
 }
 
@@ -91,8 +98,20 @@ struct entered {
 	uint64_t key, code, generation, what, tstate, caller;
 };
 
-/* Records the beginning of a call; 0: pass it on and forget it. */
-static INLINE int enter(struct viz_rec_live *live, struct entered *in, uint64_t frame, int thrown,
+enum entry {
+	PASS_ON, /* and forget it */
+	WATCH, /* not recorded; after a pause recording may go on when it has ended */
+	RECORDED,
+};
+
+/* A call that is not recorded uses C stack all the same. */
+static NOINLINE enum entry not_recorded(struct viz_rec_live *live, uint64_t sp)
+{
+	return sp - live->floor < 3 * headroom(live) ? WATCH : PASS_ON;
+}
+
+/* Records the beginning of a call. */
+static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, uint64_t frame, int thrown,
 			uint64_t sp)
 {
 	int owner = K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
@@ -101,15 +120,17 @@ static INLINE int enter(struct viz_rec_live *live, struct entered *in, uint64_t 
 
 	in->code = code_of(frame);
 	id = admit(live, in->key, in->code);
+	if (unlikely(id == GONE))
+		return PASS_ON;
+	if (unlikely(sp - live->floor >= live->top - live->floor) && !stack_suffices(live, sp)) {
+		pause(live, in->key);
+		return PASS_ON;
+	}
 	if (unlikely(id >> 32)) {
 		if (id == LOST)
 			lost(live, 0);
 		if (id & VIZ_REC_REJECT || owner == 0)
-			return 0;
-	}
-	if (unlikely(sp - live->floor >= live->top - live->floor) && !stack_suffices(live, sp)) {
-		pause(live, in->key);
-		return 0;
+			return not_recorded(live, sp);
 	}
 	in->generation = live->generation;
 	in->what = frame << 32 | (uint32_t)id;
@@ -120,9 +141,16 @@ static INLINE int enter(struct viz_rec_live *live, struct entered *in, uint64_t 
 		chain(live, frame, in->caller, 0);
 	}
 	if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
-		return 1;
+		return RECORDED;
 	lost(live, 0);
-	return 0;
+	return not_recorded(live, sp);
+}
+
+/* @sp: of a call that has ended. */
+static INLINE void resume_if_unwound(struct viz_rec_live *live, uint64_t key, uint64_t sp)
+{
+	if (unlikely(live->paused == key) && sp > live->paused_above)
+		resume(live);
 }
 
 static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *result, uint64_t sp)
@@ -147,8 +175,7 @@ static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *re
 		chain(live, 0, in->caller, 1);
 	if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
 		lost(live, 1);
-	if (unlikely(live->paused == in->key) && sp > live->paused_above)
-		resume(live);
+	resume_if_unwound(live, in->key, sp);
 }
 
 void *wrap(void *a, void *b, void *c)
@@ -157,17 +184,22 @@ void *wrap(void *a, void *b, void *c)
 	uint64_t frame = (uint64_t)(K.frame_arg0 ? a : b);
 	int thrown = (int)(uint64_t)(K.frame_arg0 ? b : c);
 	uint64_t sp = (uint64_t)__builtin_frame_address(0);
-	struct entered in;
+	struct entered in = {.key = thread_key((uint64_t)a), .tstate = (uint64_t)a};
+	enum entry entry;
 	void *result;
 
-	in.key = thread_key((uint64_t)a);
-	in.tstate = (uint64_t)a;
-	in.caller = 0;
-	if ((unlikely(!live->ring) && !without_ring()) || !enter(live, &in, frame, thrown, sp))
+	if (unlikely(!live->ring) && !without_ring())
+		return ((eval_fn)K.eval)(a, b, c);
+	entry = enter(live, &in, frame, thrown, sp);
+	if (entry == PASS_ON)
 		return ((eval_fn)K.eval)(a, b, c);
 	result = ((eval_fn)K.eval)(a, b, c);
-	if (likely(live->ring))
+	if (unlikely(!live->ring))
+		return result;
+	if (likely(entry == RECORDED))
 		leave(live, &in, result, sp);
+	else
+		resume_if_unwound(live, in.key, sp);
 	return result;
 }
 
