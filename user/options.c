@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,163 +14,11 @@
 #include "base/log.h"
 #include "guardian.h"
 
-/* Long options without a letter. */
-enum {
-	OPT_ENGINE = 256,
-	OPT_LOG,
-	OPT_READY_FD,
-	OPT_VERSION,
-	OPT_RING_SIZE,
-	OPT_NO_FOLLOW,
-	OPT_CONTAINER,
-	OPT_CGROUP,
-	OPT_USER,
-	OPT_COMM,
-	OPT_EXCLUDE_PID,
-	OPT_AS_ROOT,
-	OPT_STARTUP,
-	OPT_MIN_DURATION,
-	OPT_MAX_DEPTH,
-	OPT_INCLUDE_FILES,
-	OPT_EXCLUDE_FILES,
-	OPT_INCLUDE_FUNCS,
-	OPT_EXCLUDE_FUNCS,
-	OPT_KEEP_CALLEES,
-	OPT_FROZEN,
-	OPT_STDLIB,
-	OPT_NO_STDLIB,
-	OPT_PACKAGE,
-	OPT_RESTORE,
-	OPT_NO_SOURCES,
-	OPT_OUTPUT_DIR,
-	OPT_PID_SUFFIX,
-	OPT_ENTRIES,
-	OPT_TRIGGER,
-	OPT_BEFORE,
-	OPT_AFTER,
-	OPT_PAUSED,
-	OPT_THREADS,
-	OPT_OPEN,
-};
+enum { FIRST_LONG = 256 }; /* behind all letters, for getopt_long() */
 
-static const struct option longs[] = {
-	{"pid", required_argument, NULL, 'p'},
-	{"attach", required_argument, NULL, 'p'},
-	{"all", no_argument, NULL, 'a'},
-	{"output", required_argument, NULL, 'o'},
-	{"output-file", required_argument, NULL, 'o'},
-	{"output-dir", required_argument, NULL, OPT_OUTPUT_DIR},
-	{"unique-output-file", no_argument, NULL, 'u'},
-	{"pid-suffix", no_argument, NULL, OPT_PID_SUFFIX},
-	{"duration", required_argument, NULL, 'd'},
-	{"module", required_argument, NULL, 'm'},
-	{"engine", required_argument, NULL, OPT_ENGINE},
-	{"quiet", no_argument, NULL, 'q'},
-	{"verbose", no_argument, NULL, 'v'},
-	{"log", required_argument, NULL, OPT_LOG},
-	{"ready-fd", required_argument, NULL, OPT_READY_FD},
-	{"ring-size", required_argument, NULL, OPT_RING_SIZE},
-	{"follow", no_argument, NULL, 'f'},
-	{"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
-	{"ignore-multiprocess", no_argument, NULL, OPT_NO_FOLLOW},
-	{"container", required_argument, NULL, OPT_CONTAINER},
-	{"cgroup", required_argument, NULL, OPT_CGROUP},
-	{"user", required_argument, NULL, OPT_USER},
-	{"comm", required_argument, NULL, OPT_COMM},
-	{"exclude-pid", required_argument, NULL, OPT_EXCLUDE_PID},
-	{"as-root", no_argument, NULL, OPT_AS_ROOT},
-	{"include-startup", no_argument, NULL, OPT_STARTUP},
-	{"min-duration", required_argument, NULL, OPT_MIN_DURATION},
-	{"max-stack-depth", required_argument, NULL, OPT_MAX_DEPTH},
-	{"include-files", required_argument, NULL, OPT_INCLUDE_FILES},
-	{"exclude-files", required_argument, NULL, OPT_EXCLUDE_FILES},
-	{"include-functions", required_argument, NULL, OPT_INCLUDE_FUNCS},
-	{"exclude-functions", required_argument, NULL, OPT_EXCLUDE_FUNCS},
-	{"keep-callees", no_argument, NULL, OPT_KEEP_CALLEES},
-	{"ignore-frozen", no_argument, NULL, OPT_FROZEN},
-	{"stdlib", no_argument, NULL, OPT_STDLIB},
-	{"no-stdlib", no_argument, NULL, OPT_NO_STDLIB},
-	{"only-package", required_argument, NULL, OPT_PACKAGE},
-	{"no-sources", no_argument, NULL, OPT_NO_SOURCES},
-	{"tracer-entries", required_argument, NULL, OPT_ENTRIES},
-	{"trigger", required_argument, NULL, OPT_TRIGGER},
-	{"before", required_argument, NULL, OPT_BEFORE},
-	{"after", required_argument, NULL, OPT_AFTER},
-	{"start-paused", no_argument, NULL, OPT_PAUSED},
-	{"threads", required_argument, NULL, OPT_THREADS},
-	{"open", no_argument, NULL, OPT_OPEN},
-	{"restore", optional_argument, NULL, OPT_RESTORE},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
-};
-
-static const char help_text[] =
-	"vizbpf records every Python call of running processes and draws them on a timeline.\n"
-	"\n"
-	"  vizbpf -p PID [-o FILE] [-d SECONDS]     attach to a live process\n"
-	"  vizbpf [--] script.py [ARG...]           start a script (or any command) and record it\n"
-	"  vizbpf -m MODULE [ARG...]                the same for python3 -m\n"
-	"  vizbpf -a | --container NAME             every Python process of the host, of a "
-	"container\n"
-	"\n"
-	"What to record\n"
-	"  -p, --pid PID[,PID...]       these processes\n"
-	"  -a, --all                    all Python processes, also those that start later\n"
-	"      --container NAME|ID      those of a container (repeatable)\n"
-	"      --cgroup PATH            those of a control group\n"
-	"      --user NAME              with -a and containers: only this user's; at a start: run "
-	"as\n"
-	"      --comm PATTERN           only processes of this name\n"
-	"      --exclude-pid PID        never this one\n"
-	"      --no-follow              not the children (they are followed by default)\n"
-	"      --include-startup        also the interpreter's own start\n"
-	"      --as-root                under sudo: start the program as root\n"
-	"  -d, --duration SECONDS       stop by itself (without: Ctrl-C, or when all have ended)\n"
-	"\n"
-	"Which calls\n"
-	"      --min-duration TIME      shorter ones are left out (10, 10us, 5ms, 1s; bare: us)\n"
-	"      --max-stack-depth N      deeper ones are left out\n"
-	"      --include-files PATH     only these files: path prefix or glob (repeatable)\n"
-	"      --exclude-files PATH     not these, nor what they call (repeatable)\n"
-	"      --include-functions GLOB only functions whose qualified name matches (repeatable)\n"
-	"      --exclude-functions GLOB not these, nor what they call (repeatable)\n"
-	"      --keep-callees           keep what an excluded call calls\n"
-	"      --only-package NAME      only files of this package (repeatable)\n"
-	"      --no-stdlib, --stdlib    without, only the standard library\n"
-	"      --ignore-frozen          without frozen modules\n"
-	"      --threads NAME|TID       only these threads (glob, repeatable)\n"
-	"\n"
-	"When\n"
-	"      --tracer-entries N       flight recorder: keep the last N calls of each thread in "
-	"memory,\n"
-	"                               write them at the end; SIGUSR1 writes a snapshot, "
-	"numbered\n"
-	"      --trigger 'NAME>50ms'    write a snapshot when a call takes longer (repeatable)\n"
-	"      --trigger 'NAME raises'  ... when it ends by an exception\n"
-	"      --before TIME, --after TIME  what a snapshot holds around its moment (2s, 500ms)\n"
-	"      --start-paused           record nothing until SIGUSR2, which switches on and off\n"
-	"\n"
-	"Where to\n"
-	"  -o, --output FILE            .json .json.gz .pftrace .folded .svg .speedscope.json "
-	".html\n"
-	"                               (result.json)\n"
-	"      --output-dir DIR         directory for it\n"
-	"  -u, --unique-output-file     add date, time and pid to the name\n"
-	"      --pid-suffix             add the pid to the name\n"
-	"      --open                   show it in the browser at the end\n"
-	"      --no-sources             leave the source files out of the trace\n"
-	"\n"
-	"How\n"
-	"      --engine auto|usdt|eval|trampoline\n"
-	"      --ring-size BYTES        buffer between kernel and vizbpf (32M; K, M, G)\n"
-	"      --ready-fd N             write a byte there when all probes are in place\n"
-	"  -q, --quiet    -v, --verbose    --log DOMAIN,...    --version    -h, --help\n"
-	"      --restore [PID]          undo what a killed vizbpf left in processes\n"
-	"\n"
-	"Other commands: vizbpf ps, doctor, top, view, stats, tree, diff, convert, combine "
-	"(--help\n"
-	"after each). Every long option can be written with underscores too.\n";
+/* What a snapshot holds around its moment, ns. */
+#define BEFORE_DEFAULT 2000000000
+#define AFTER_DEFAULT 500000000
 
 static const struct viz_engine *const engines[] = {
 	&viz_engine_usdt,
@@ -177,7 +26,7 @@ static const struct viz_engine *const engines[] = {
 	&viz_engine_trampoline,
 };
 
-static int parse_engine(struct viz_options *opt, const char *name)
+static int take_engine(struct viz_options *opt, const char *name)
 {
 	if (!strcmp(name, "auto")) {
 		opt->engine = NULL;
@@ -206,7 +55,7 @@ static int parse_number(const char *what, const char *text, uint64_t max, uint64
 	return 0;
 }
 
-static int parse_seconds(const char *text, uint64_t *ns)
+static int take_seconds(struct viz_options *opt, const char *text)
 {
 	char *end;
 	double seconds;
@@ -217,36 +66,37 @@ static int parse_seconds(const char *text, uint64_t *ns)
 		viz_error("--duration: '%s' is not a number of seconds", text);
 		return -EINVAL;
 	}
-	*ns = (uint64_t)(seconds * 1e9);
+	opt->duration = (uint64_t)(seconds * 1e9);
 	return 0;
 }
 
 /* Rounded up to a power of two of pages, as ring buffers want it. */
-static int parse_ring_size(const char *text, size_t *size)
+static int take_ring_size(struct viz_options *opt, const char *text)
 {
-	char *end;
+	static const char units[] = "KMG";
+	size_t rounded = (size_t)sysconf(_SC_PAGESIZE);
 	unsigned long long value;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = page;
+	const char *unit;
+	char *end;
 
 	errno = 0;
 	value = strtoull(text, &end, 10);
-	if (*end == 'K' || *end == 'k')
-		value <<= 10, end++;
-	else if (*end == 'M' || *end == 'm')
-		value <<= 20, end++;
-	else if (*end == 'G' || *end == 'g')
-		value <<= 30, end++;
+	unit = *end ? strchr(units, *end & ~0x20) : NULL;
+	if (unit && value <= 2ull << 30) {
+		value <<= 10 * (unit - units + 1);
+		end++;
+	}
 	if (errno || end == text || *end || text[0] == '-' || !value || value > 2ull << 30) {
 		viz_error("--ring-size: '%s' is not a size up to 2G", text);
 		return -EINVAL;
 	}
 	while (rounded < value)
 		rounded *= 2;
-	*size = rounded;
+	opt->ring_size = rounded;
 	return 0;
 }
 
-static int parse_fd(const char *text, int *fd)
+static int take_ready_fd(struct viz_options *opt, const char *text)
 {
 	uint64_t value;
 	int err = parse_number("--ready-fd", text, 1 << 20, &value);
@@ -257,95 +107,86 @@ static int parse_fd(const char *text, int *fd)
 		viz_error("--ready-fd: descriptor %llu is not open", (unsigned long long)value);
 		return -EBADF;
 	}
-	*fd = (int)value;
-	fcntl(*fd, F_SETFD, FD_CLOEXEC);
+	opt->ready_fd = (int)value;
+	fcntl(opt->ready_fd, F_SETFD, FD_CLOEXEC);
 	return 0;
 }
 
-static int parse_filter(struct viz_options *opt, int c, const char *arg)
+static int take_min_duration(struct viz_options *opt, const char *text)
 {
-	struct viz_filter *f = &opt->filter;
-	uint64_t value;
-	int err;
+	int err = viz_filter__parse_duration(text, &opt->filter.min_duration);
 
-	switch (c) {
-	case OPT_MIN_DURATION:
-		err = viz_filter__parse_duration(arg, &f->min_duration);
-		if (err)
-			viz_error("--min-duration: '%s' is not a time (10us, 5ms, 1s)", arg);
-		return err;
-	case OPT_MAX_DEPTH:
-		err = parse_number("--max-stack-depth", arg, 1 << 20, &value);
-		f->max_depth = (uint32_t)value;
-		return err;
-	case OPT_KEEP_CALLEES:
-		f->keep_callees = true;
-		return 0;
-	}
-	f->any = true;
-	switch (c) {
-	case OPT_INCLUDE_FILES:
-		return viz_filter__add(&f->include_files, arg);
-	case OPT_EXCLUDE_FILES:
-		return viz_filter__add(&f->exclude_files, arg);
-	case OPT_INCLUDE_FUNCS:
-		return viz_filter__add(&f->include_functions, arg);
-	case OPT_EXCLUDE_FUNCS:
-		return viz_filter__add(&f->exclude_functions, arg);
-	case OPT_PACKAGE:
-		return viz_filter__add(&f->packages, arg);
-	case OPT_FROZEN:
-		f->ignore_frozen = true;
-		return 0;
-	default:
-		f->stdlib = c == OPT_STDLIB;
-		return 0;
-	}
+	if (err)
+		viz_error("--min-duration: '%s' is not a time (10us, 5ms, 1s)", text);
+	return err;
 }
 
-static int parse_who(struct viz_options *opt, int c, const char *arg)
+static int take_max_depth(struct viz_options *opt, const char *text)
 {
-	struct viz_select *sel = &opt->select;
-	char why[512] = "";
-	int err = 0;
+	uint64_t value;
+	int err = parse_number("--max-stack-depth", text, 1 << 20, &value);
 
-	switch (c) {
-	case 'p':
-		err = viz_select__add_pids(sel, arg, why, sizeof(why));
-		break;
-	case 'a':
-		sel->all = true;
-		break;
-	case OPT_CONTAINER:
-		err = viz_select__add_container(sel, arg, why, sizeof(why));
-		break;
-	case OPT_CGROUP:
-		err = viz_select__add_cgroup(sel, arg, why, sizeof(why));
-		break;
-	case OPT_USER:
-		opt->launch.user = arg;
-		break;
-	case OPT_COMM:
-		err = viz_select__set_comm(sel, arg, why, sizeof(why));
-		break;
-	case OPT_EXCLUDE_PID:
-		err = viz_select__add_excluded(sel, arg, why, sizeof(why));
-		break;
-	}
+	opt->filter.max_depth = (uint32_t)value;
+	return err;
+}
+
+/* Runs one of the functions that choose processes: they say why not in a text. */
+static int choose(struct viz_options *opt, const char *text,
+		  int (*fn)(struct viz_select *sel, const char *text, char *why, size_t size))
+{
+	char why[512] = "";
+	int err = fn(&opt->select, text, why, sizeof(why));
+
 	if (err)
 		viz_error("%s", why);
 	return err;
 }
 
-static int parse_trigger(struct viz_options *opt, const char *arg)
+static int take_pids(struct viz_options *opt, const char *text)
+{
+	return choose(opt, text, viz_select__add_pids);
+}
+
+static int take_container(struct viz_options *opt, const char *text)
+{
+	return choose(opt, text, viz_select__add_container);
+}
+
+static int take_cgroup(struct viz_options *opt, const char *text)
+{
+	return choose(opt, text, viz_select__add_cgroup);
+}
+
+static int take_comm(struct viz_options *opt, const char *text)
+{
+	return choose(opt, text, viz_select__set_comm);
+}
+
+static int take_excluded(struct viz_options *opt, const char *text)
+{
+	return choose(opt, text, viz_select__add_excluded);
+}
+
+static int take_entries(struct viz_options *opt, const char *text)
+{
+	int err = parse_number("--tracer-entries", text, 1u << 28, &opt->entries);
+
+	if (!err && !opt->entries) {
+		viz_error("--tracer-entries: at least 1");
+		err = -EINVAL;
+	}
+	return err;
+}
+
+static int take_trigger(struct viz_options *opt, const char *text)
 {
 	struct viz_trigger *grown = realloc(opt->triggers, (opt->nr_triggers + 1) * sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
 	opt->triggers = grown;
-	if (viz_trigger__parse(arg, &grown[opt->nr_triggers])) {
-		viz_error("--trigger: '%s' is neither 'NAME>TIME' nor 'NAME raises'", arg);
+	if (viz_trigger__parse(text, &grown[opt->nr_triggers])) {
+		viz_error("--trigger: '%s' is neither 'NAME>TIME' nor 'NAME raises'", text);
 		return -EINVAL;
 	}
 	opt->nr_triggers++;
@@ -354,126 +195,211 @@ static int parse_trigger(struct viz_options *opt, const char *arg)
 	return 0;
 }
 
-static int parse_when(struct viz_options *opt, int c, const char *arg)
+static int parse_time(const char *option, const char *text, uint64_t *ns)
 {
-	uint64_t *time = c == OPT_BEFORE ? &opt->before : &opt->after;
-	int err;
+	int err = viz_filter__parse_duration(text, ns);
 
-	switch (c) {
-	case OPT_ENTRIES:
-		err = parse_number("--tracer-entries", arg, 1u << 28, &opt->entries);
-		if (!err && !opt->entries) {
-			viz_error("--tracer-entries: at least 1");
-			err = -EINVAL;
-		}
-		return err;
-	case OPT_TRIGGER:
-		return parse_trigger(opt, arg);
-	case OPT_PAUSED:
-		opt->start_paused = true;
-		return 0;
-	case OPT_THREADS:
-		return viz_filter__add(&opt->threads, arg);
-	}
-	err = viz_filter__parse_duration(arg, time);
 	if (err)
-		viz_error("--%s: '%s' is not a time (500ms, 2s)",
-			  c == OPT_BEFORE ? "before" : "after", arg);
+		viz_error("%s: '%s' is not a time (500ms, 2s)", option, text);
 	return err;
 }
 
-static int parse_log(const char *arg)
+static int take_before(struct viz_options *opt, const char *text)
+{
+	return parse_time("--before", text, &opt->before);
+}
+
+static int take_after(struct viz_options *opt, const char *text)
+{
+	return parse_time("--after", text, &opt->after);
+}
+
+static int take_quiet(struct viz_options *opt, const char *text)
+{
+	(void)opt, (void)text;
+	viz_log_quiet = 1;
+	return 0;
+}
+
+static int take_verbose(struct viz_options *opt, const char *text)
+{
+	(void)opt, (void)text;
+	viz_log__enable_all();
+	return 0;
+}
+
+static int take_log(struct viz_options *opt, const char *text)
 {
 	const char *bad;
 
-	if (!viz_log__enable(arg, &bad))
+	(void)opt;
+	if (!viz_log__enable(text, &bad))
 		return 0;
 	viz_error("--log: unknown domain '%.*s'", (int)strcspn(bad, ","), bad);
 	return -EINVAL;
 }
 
-static int parse_one(struct viz_options *opt, int c, const char *arg)
+static int take_version(struct viz_options *opt, const char *text)
 {
-	switch (c) {
-	case 'p':
-	case 'a':
-	case OPT_CONTAINER:
-	case OPT_CGROUP:
-	case OPT_USER:
-	case OPT_COMM:
-	case OPT_EXCLUDE_PID:
-		return parse_who(opt, c, arg);
-	case OPT_MIN_DURATION:
-	case OPT_MAX_DEPTH:
-	case OPT_INCLUDE_FILES:
-	case OPT_EXCLUDE_FILES:
-	case OPT_INCLUDE_FUNCS:
-	case OPT_EXCLUDE_FUNCS:
-	case OPT_KEEP_CALLEES:
-	case OPT_FROZEN:
-	case OPT_STDLIB:
-	case OPT_NO_STDLIB:
-	case OPT_PACKAGE:
-		return parse_filter(opt, c, arg);
-	case OPT_ENTRIES:
-	case OPT_TRIGGER:
-	case OPT_BEFORE:
-	case OPT_AFTER:
-	case OPT_PAUSED:
-	case OPT_THREADS:
-		return parse_when(opt, c, arg);
-	case 'f':
-		opt->select.follow = true;
+	(void)opt, (void)text;
+	printf("vizbpf %s\n", VIZ_VERSION);
+	return VIZ_OPTIONS_DONE;
+}
+
+static int take_help(struct viz_options *opt, const char *text)
+{
+	(void)opt, (void)text;
+	fputs(viz_options_help, stdout);
+	return VIZ_OPTIONS_DONE;
+}
+
+/* "--restore", "--restore=PID", "--restore PID". */
+static int take_restore(struct viz_options *opt, const char *text)
+{
+	uint64_t pid = 0;
+
+	if (!text)
+		text = opt->launch.argv[optind];
+	if (text && parse_number("--restore", text, 1 << 22, &pid))
+		return -EINVAL;
+	return viz_guardian__restore((pid_t)pid) ? -EINVAL : VIZ_OPTIONS_DONE;
+}
+
+/* What an option does: sets the bool, the text or the list at @offset, or calls @take, which
+ * returns 0, a negative errno after a message, or VIZ_OPTIONS_DONE. */
+struct spec {
+	const char *name; /* NULL: a letter alone */
+	char letter;
+	char what; /* 'b'ool, 't'ext, 'l'ist, 'n'o value, 'v'alue, 'm'aybe a value */
+	size_t offset;
+	bool value; /* of 'b' */
+	int (*take)(struct viz_options *opt, const char *text);
+};
+
+#define AT(field) .offset = offsetof(struct viz_options, field)
+#define ON(field) AT(field), .value = true
+#define OFF(field) AT(field), .value = false
+
+static const struct spec specs[] = {
+	{"pid", 'p', 'v', .take = take_pids},
+	{"attach", 0, 'v', .take = take_pids},
+	{"all", 'a', 'b', ON(select.all)},
+	{"container", 0, 'v', .take = take_container},
+	{"cgroup", 0, 'v', .take = take_cgroup},
+	{"user", 0, 't', AT(launch.user)},
+	{"comm", 0, 'v', .take = take_comm},
+	{"exclude-pid", 0, 'v', .take = take_excluded},
+	{"follow", 'f', 'b', ON(select.follow)},
+	{"no-follow", 0, 'b', OFF(select.follow)},
+	{"ignore-multiprocess", 0, 'b', OFF(select.follow)},
+	{"include-startup", 0, 'b', ON(include_startup)},
+	{"as-root", 0, 'b', ON(launch.as_root)},
+	{"duration", 'd', 'v', .take = take_seconds},
+	{NULL, 't', 'v', .take = take_seconds},
+	{"module", 'm', 't', AT(launch.module)},
+
+	{"min-duration", 0, 'v', .take = take_min_duration},
+	{"max-stack-depth", 0, 'v', .take = take_max_depth},
+	{"include-files", 0, 'l', AT(filter.include_files)},
+	{"exclude-files", 0, 'l', AT(filter.exclude_files)},
+	{"include-functions", 0, 'l', AT(filter.include_functions)},
+	{"exclude-functions", 0, 'l', AT(filter.exclude_functions)},
+	{"only-package", 0, 'l', AT(filter.packages)},
+	{"threads", 0, 'l', AT(threads)},
+	{"keep-callees", 0, 'b', ON(filter.keep_callees)},
+	{"ignore-frozen", 0, 'b', ON(filter.ignore_frozen)},
+	{"stdlib", 0, 'b', ON(only_stdlib)},
+	{"no-stdlib", 0, 'b', ON(no_stdlib)},
+
+	{"tracer-entries", 0, 'v', .take = take_entries},
+	{"trigger", 0, 'v', .take = take_trigger},
+	{"before", 0, 'v', .take = take_before},
+	{"after", 0, 'v', .take = take_after},
+	{"start-paused", 0, 'b', ON(start_paused)},
+
+	{"output", 'o', 't', AT(output)},
+	{"output-file", 0, 't', AT(output)},
+	{"output-dir", 0, 't', AT(output_dir)},
+	{"unique-output-file", 'u', 'b', ON(unique_output)},
+	{"pid-suffix", 0, 'b', ON(pid_suffix)},
+	{"open", 0, 'b', ON(open_viewer)},
+	{"no-sources", 0, 'b', OFF(sources)},
+
+	{"engine", 0, 'v', .take = take_engine},
+	{"ring-size", 0, 'v', .take = take_ring_size},
+	{"ready-fd", 0, 'v', .take = take_ready_fd},
+	{"quiet", 'q', 'n', .take = take_quiet},
+	{"verbose", 'v', 'n', .take = take_verbose},
+	{"log", 0, 'v', .take = take_log},
+	{"restore", 0, 'm', .take = take_restore},
+	{"version", 0, 'n', .take = take_version},
+	{"help", 'h', 'n', .take = take_help},
+};
+
+enum { NR_SPECS = sizeof(specs) / sizeof(specs[0]) };
+
+static int take(struct viz_options *opt, const struct spec *spec, const char *text)
+{
+	void *at = (char *)opt + spec->offset;
+
+	switch (spec->what) {
+	case 'b':
+		*(bool *)at = spec->value;
 		return 0;
-	case OPT_NO_FOLLOW:
-		opt->select.follow = false;
-		return 0;
-	case 'o':
-		opt->output = arg;
-		return 0;
-	case OPT_OUTPUT_DIR:
-		opt->output_dir = arg;
-		return 0;
-	case 'u':
-		opt->unique_output = true;
-		return 0;
-	case OPT_PID_SUFFIX:
-		opt->pid_suffix = true;
-		return 0;
-	case 'd':
 	case 't':
-		return parse_seconds(arg, &opt->duration);
-	case 'm':
-		opt->launch.module = arg;
+		*(const char **)at = text;
 		return 0;
-	case OPT_ENGINE:
-		return parse_engine(opt, arg);
-	case 'q':
-		viz_log_quiet = 1;
-		return 0;
-	case 'v':
-		viz_log__enable_all();
-		return 0;
-	case OPT_LOG:
-		return parse_log(arg);
-	case OPT_READY_FD:
-		return parse_fd(arg, &opt->ready_fd);
-	case OPT_RING_SIZE:
-		return parse_ring_size(arg, &opt->ring_size);
-	case OPT_AS_ROOT:
-		opt->launch.as_root = true;
-		return 0;
-	case OPT_STARTUP:
-		opt->include_startup = true;
-		return 0;
-	case OPT_OPEN:
-		opt->open_viewer = true;
-		return 0;
-	case OPT_NO_SOURCES:
-		opt->sources = false;
-		return 0;
+	case 'l':
+		return viz_filter__add(at, text);
+	default:
+		return spec->take(opt, text);
 	}
-	return -EINVAL;
+}
+
+/* What getopt_long() is told: the letters, and each long name also with underscores. Only names
+ * are doubled: what is behind the program's name is the program's own and stays as it is. */
+struct spelling {
+	struct option longs[2 * NR_SPECS + 1];
+	char letters[2 * NR_SPECS + 4];
+	char underscored[NR_SPECS][32];
+};
+
+static void spell(struct spelling *s)
+{
+	struct option *out = s->longs;
+	char *letter = stpcpy(s->letters, "+:"), *c;
+
+	for (int i = 0; i < NR_SPECS; i++) {
+		const struct spec *spec = &specs[i];
+		int arg = spec->what == 'm'	      ? optional_argument
+			  : strchr("tlv", spec->what) ? required_argument
+						      : no_argument;
+
+		if (spec->letter) {
+			*letter++ = spec->letter;
+			if (arg == required_argument)
+				*letter++ = ':';
+		}
+		if (!spec->name)
+			continue;
+		*out++ = (struct option){spec->name, arg, NULL, FIRST_LONG + i};
+		if (!strchr(spec->name, '-'))
+			continue;
+		snprintf(s->underscored[i], sizeof(s->underscored[i]), "%s", spec->name);
+		for (c = s->underscored[i]; (c = strchr(c, '-'));)
+			*c = '_';
+		*out++ = (struct option){s->underscored[i], arg, NULL, FIRST_LONG + i};
+	}
+}
+
+static const struct spec *spec_of(int c)
+{
+	if (c >= FIRST_LONG)
+		return &specs[c - FIRST_LONG];
+	for (int i = 0; i < NR_SPECS; i++)
+		if (specs[i].letter == c)
+			return &specs[i];
+	return NULL;
 }
 
 /* "result.json" with "_20260131_120000_41" put before the suffix. */
@@ -515,53 +441,26 @@ static int join_command(struct viz_options *opt, int argc, char **argv)
 	return 0;
 }
 
-/*
- * The long options, each also with underscores. Only names are doubled: what is behind the
- * program's name is the program's own and stays as it is. NULL when out of memory.
- */
-static struct option *both_spellings(void)
-{
-	size_t nr = sizeof(longs) / sizeof(longs[0]), out = 0;
-	struct option *all = calloc(2 * nr, sizeof(*all));
-
-	for (size_t i = 0; all && i + 1 < nr; i++) {
-		all[out++] = longs[i];
-		if (!strchr(longs[i].name, '-'))
-			continue;
-		all[out] = longs[i];
-		all[out].name = strdup(longs[i].name);
-		for (char *p = (char *)all[out].name; p && *p; p++)
-			if (*p == '-')
-				*p = '_';
-		if (all[out].name)
-			out++;
-	}
-	return all;
-}
-
-static void free_spellings(struct option *all)
-{
-	for (size_t i = 0; all && all[i].name; i++)
-		if (strchr(all[i].name, '_'))
-			free((char *)all[i].name);
-	free(all);
-}
-
-static enum viz_options_result restore(int argc, char **argv, const char *arg)
-{
-	uint64_t pid = 0;
-
-	if (!arg && optind < argc)
-		arg = argv[optind];
-	if (arg && parse_number("--restore", arg, 1 << 22, &pid))
-		return VIZ_OPTIONS_BAD;
-	return viz_guardian__restore((pid_t)pid) ? VIZ_OPTIONS_BAD : VIZ_OPTIONS_DONE;
-}
-
 static int check(struct viz_options *opt, int argc, char **argv)
 {
+	struct viz_filter *f = &opt->filter;
 	char why[512];
 
+	if (opt->only_stdlib && opt->no_stdlib) {
+		viz_error("give either --stdlib or --no-stdlib, not both");
+		return -EINVAL;
+	}
+	if (opt->only_stdlib || opt->no_stdlib)
+		f->stdlib = opt->only_stdlib;
+	f->any = f->include_files || f->exclude_files || f->include_functions ||
+		 f->exclude_functions || f->packages || f->ignore_frozen || f->stdlib >= 0;
+	if (!opt->entries && (opt->before & opt->after) != UINT64_MAX) {
+		viz_error("--before and --after are for snapshots: give --tracer-entries or "
+			  "--trigger too");
+		return -EINVAL;
+	}
+	opt->before = opt->before == UINT64_MAX ? BEFORE_DEFAULT : opt->before;
+	opt->after = opt->after == UINT64_MAX ? AFTER_DEFAULT : opt->after;
 	opt->launches = optind < argc || opt->launch.module;
 	opt->launch.argv = argv + optind;
 	if (!opt->launches && !viz_select__any(&opt->select)) {
@@ -585,33 +484,28 @@ static int check(struct viz_options *opt, int argc, char **argv)
 	return make_path(opt);
 }
 
-static enum viz_options_result parse_all(struct viz_options *opt, int argc, char **argv,
-					 const struct option *all)
+static enum viz_options_result parse_all(struct viz_options *opt, int argc, char **argv)
 {
-	int c;
+	struct spelling spelling = {0};
+	const struct spec *spec;
+	int c, err;
 
+	spell(&spelling);
+	opt->launch.argv = argv;
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:p:ao:d:t:m:qvhfu", all, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			fputs(help_text, stdout);
-			return VIZ_OPTIONS_DONE;
-		case OPT_VERSION:
-			printf("vizbpf %s\n", VIZ_VERSION);
-			return VIZ_OPTIONS_DONE;
-		case OPT_RESTORE:
-			return restore(argc, argv, optarg);
-		case ':':
-			viz_error("option '%s' needs a value", argv[optind - 1]);
-			return VIZ_OPTIONS_BAD;
-		case '?':
-			viz_error("unknown option '%s' (vizbpf --help)", argv[optind - 1]);
+	while ((c = getopt_long(argc, argv, spelling.letters, spelling.longs, NULL)) != -1) {
+		spec = spec_of(c);
+		if (!spec) {
+			viz_error(c == ':' ? "option '%s' needs a value"
+					   : "unknown option '%s' (vizbpf --help)",
+				  argv[optind - 1]);
 			return VIZ_OPTIONS_BAD;
 		}
-		if (parse_one(opt, c, optarg))
-			return VIZ_OPTIONS_BAD;
+		err = take(opt, spec, optarg);
+		if (err)
+			return err < 0 ? VIZ_OPTIONS_BAD : VIZ_OPTIONS_DONE;
 		/* What follows -m MODULE belongs to the module. */
-		if (c == 'm')
+		if (spec->letter == 'm')
 			break;
 	}
 	return VIZ_OPTIONS_RUN;
@@ -620,7 +514,6 @@ static enum viz_options_result parse_all(struct viz_options *opt, int argc, char
 enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, char **argv)
 {
 	enum viz_options_result result;
-	struct option *all;
 	char why[512];
 
 	*opt = (struct viz_options){
@@ -629,16 +522,12 @@ enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, ch
 		.ring_size = 32 << 20,
 		.filter.stdlib = -1,
 		.sources = true,
-		.before = 2000000000,
-		.after = 500000000,
+		.before = UINT64_MAX,
+		.after = UINT64_MAX,
 	};
 	if (join_command(opt, argc, argv) || viz_select__init(&opt->select, why, sizeof(why)))
 		return VIZ_OPTIONS_BAD;
-	all = both_spellings();
-	if (!all)
-		return VIZ_OPTIONS_BAD;
-	result = parse_all(opt, argc, argv, all);
-	free_spellings(all);
+	result = parse_all(opt, argc, argv);
 	if (result == VIZ_OPTIONS_RUN && check(opt, argc, argv))
 		result = VIZ_OPTIONS_BAD;
 	return result;

@@ -31,6 +31,7 @@ struct viz_options {
 	struct viz_filter filter;
 	bool include_startup;
 	bool sources;
+	bool only_stdlib, no_stdlib; /* as given; filter.stdlib is what comes of them */
 	bool open_viewer;
 	bool start_paused;
 	uint64_t entries; /* --tracer-entries: flight recorder; 0: stream */
@@ -43,6 +44,8 @@ struct viz_options {
 	struct viz_writer *(*make_writer)(struct viz_trace *trace, struct viz_output *out);
 	char *command_line; /* owned */
 };
+
+extern const char viz_options_help[]; /* what --help prints */
 
 enum viz_options_result { VIZ_OPTIONS_RUN, VIZ_OPTIONS_DONE, VIZ_OPTIONS_BAD };
 

@@ -24,6 +24,15 @@ load helper
 	done
 }
 
+@test "options that contradict each other" {
+	for arguments in "--stdlib --no-stdlib -p 1" "-p 1 script.py" "--before 1s -p 1" \
+		"--after 1s -p 1"; do
+		run_vizbpf $arguments
+		assert_refused
+		[ "$status" -eq 2 ]
+	done
+}
+
 @test "pids that are no pids" {
 	for pid in 0 -1 x 1x "" 99999999999 1, ,; do
 		run_vizbpf -p "$pid" -o a.json

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The command line. Every NUL or newline ends an argument.
- * Build: user/options.c user/base/log.c user/trace/filter.c user/flight.c user/target/select.c
- *	user/target/container.c user/target/container_engine.c user/target/cgroup.c
- *	user/target/http_unix.c user/target/procfs.c
+ * Build: user/options.c user/options_help.c user/base/log.c user/trace/filter.c user/flight.c
+ *	user/target/select.c user/target/container.c user/target/container_engine.c
+ *	user/target/cgroup.c user/target/http_unix.c user/target/procfs.c
  */
 #include <getopt.h>
 #include <stdio.h>
