@@ -33,11 +33,14 @@ static int can(struct viz_session *s, const struct viz_interpreter *interp, char
 {
 	const struct viz_build *b = interp->build;
 	uint64_t state;
-	int mem, err = 0;
+	int mem, err;
 
 	(void)s;
 	if (b->no_eval[0])
 		return viz_why(why, why_size, -ENOTSUP, "%s", b->no_eval);
+	err = viz_interpreter__probed(interp, why, why_size);
+	if (err)
+		return err;
 	if (!needs_slot(interp) || viz_interpreter__states(interp, &state, 1) <= 0)
 		return 0;
 	mem = viz_remote__open(interp->pid, O_RDONLY);

@@ -17,7 +17,7 @@ static int can(struct viz_session *s, const struct viz_interpreter *interp, char
 	(void)s;
 	if (interp->build->no_usdt[0])
 		return viz_why(why, why_size, -ENOTSUP, "%s", interp->build->no_usdt);
-	return 0;
+	return viz_interpreter__probed(interp, why, why_size);
 }
 
 static int attach_probes(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)

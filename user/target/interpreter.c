@@ -4,15 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../base/log.h"
 #include "elf_image.h"
 #include "eval_sites.h"
+#include "page_identity.h"
 #include "process_maps.h"
 #include "python_build.h"
 #include "remote.h"
@@ -211,6 +214,25 @@ static int match_mapping(const struct viz_map *map, void *ctx)
 	return 1;
 }
 
+/*
+ * An overlay copies a file of a lower layer when something is changed about it (dpkg makes a hard
+ * link of what it replaces). A process goes on with the lower one, while opening, and a uprobe
+ * (d_real_inode() in kernel/trace/trace_uprobe.c), get the copy.
+ */
+static bool copied_up(pid_t pid, const struct viz_map *map)
+{
+	int fd = viz_maps__open(pid, map);
+	struct statfs fs;
+	bool copied;
+
+	if (fd < 0)
+		return false;
+	copied = !fstatfs(fd, &fs) && fs.f_type == OVERLAYFS_SUPER_MAGIC &&
+		 !viz_pages__same(pid, map, fd);
+	close(fd);
+	return copied;
+}
+
 static int place(const struct viz_build *build, const struct candidate *from, pid_t pid,
 		 struct viz_interpreter *out, char *why, size_t why_size)
 {
@@ -232,7 +254,18 @@ static int place(const struct viz_build *build, const struct candidate *from, pi
 	out->build = build;
 	out->pid = pid;
 	out->map_start = first.start;
+	out->unreachable = copied_up(pid, &from->map);
 	return 0;
+}
+
+int viz_interpreter__probed(const struct viz_interpreter *interp, char *why, size_t why_size)
+{
+	if (!interp->unreachable)
+		return 0;
+	return viz_why(
+		why, why_size, -ENOTSUP,
+		"overlayfs has copied its Python's file meanwhile (an upgrade does that), and "
+		"probes reach the copy only");
 }
 
 struct search {

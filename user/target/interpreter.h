@@ -83,6 +83,7 @@ struct viz_interpreter {
 	pid_t pid;
 	uint64_t bias; /* run-time address minus ELF virtual address */
 	uint64_t map_start; /* where the file's first mapping begins */
+	bool unreachable; /* by uprobes; viz_interpreter__probed() says why */
 };
 
 struct viz_builds; /* the cache */
@@ -107,6 +108,9 @@ const struct viz_build *viz_builds__at(const struct viz_builds *builds, unsigned
  */
 int viz_interpreter__find(struct viz_builds *builds, pid_t pid, struct viz_interpreter *out,
 			  char *why, size_t why_size);
+
+/* 0: uprobes in its file are seen by the process; else -ENOTSUP and one clause in @why. */
+int viz_interpreter__probed(const struct viz_interpreter *interp, char *why, size_t why_size);
 
 /*
  * Walks the target's PyInterpreterState list through its memory, at most @max of them.
