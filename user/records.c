@@ -13,6 +13,9 @@
 #include "session.h"
 #include "trace/code_names.h"
 
+/* Records that a process may have to be waited for: some 50 ms. */
+enum { WAITING_MAX = 500000 };
+
 static void take_code(struct viz_session *s, const struct viz_code *rec)
 {
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
@@ -193,8 +196,10 @@ static struct viz_target *newcomer(struct viz_session *s, pid_t pid)
 static void take_fork(struct viz_session *s, const struct viz_life *rec)
 {
 	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
-	struct viz_target *t;
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
 
+	if (t && t->exits) /* the number is another process's already */
+		viz_records__catch_up(s, t);
 	if (rec->head.flags & VIZ_LIFE_ALONE) {
 		viz_guardian__clear(s->guardian, (pid_t)rec->tgid);
 		return;
@@ -220,8 +225,13 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 			viz_hold__release(s, (pid_t)rec->tgid);
 		return;
 	}
-	if (t->state == VIZ_TARGET_ACTIVE)
+	/* it does not wait for what it did before: its first calls are lost instead */
+	if (rec->head.flags & VIZ_LIFE_HELD && t->waiting > WAITING_MAX)
+		viz_hold__release(s, t->pid);
+	if (t->state == VIZ_TARGET_ACTIVE) {
+		viz_records__catch_up(s, t);
 		viz_session__end_target(s, t, rec->head.ts, false);
+	}
 	t->state = VIZ_TARGET_WANTED;
 	t->in_startup = !s->opt->include_startup;
 	if (rec->head.flags & VIZ_LIFE_HELD)
@@ -255,17 +265,11 @@ static void go_on(struct viz_session *s, struct viz_target *t)
 		t->engine->tick(s, t);
 }
 
-static void take_exit(struct viz_session *s, const struct viz_life *rec)
+static void act_on_exit(struct viz_session *s, struct viz_target *t, const struct viz_life *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
 	struct viz_thread_lane *lane;
 	uint32_t index;
 
-	if (!t)
-		return;
-	/* what the thread wrote last is in the engine's own ring and belongs before its end */
-	if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain)
-		t->engine->drain(s, t);
 	if (t->state == VIZ_TARGET_ACTIVE)
 		viz_session__thread_lost(s, t, (pid_t)rec->head.tid, rec->lost_enter, rec->head.ts);
 	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {
@@ -280,6 +284,59 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 		go_on(s, t);
 	if (rec->head.flags & VIZ_LIFE_LAST)
 		viz_session__end_target(s, t, rec->head.ts, true);
+}
+
+struct viz_late_exit {
+	struct viz_late_exit *next;
+	struct viz_life rec;
+};
+
+void viz_records__late_exits(struct viz_session *s, struct viz_target *t)
+{
+	bool last = false;
+
+	while (!last && t->exits && (!t->behind || t->behind > t->exits->rec.head.ts)) {
+		struct viz_late_exit *e = t->exits;
+
+		t->exits = e->next;
+		last = e->rec.head.flags & VIZ_LIFE_LAST;
+		act_on_exit(s, t, &e->rec);
+		free(e);
+	}
+}
+
+void viz_records__catch_up(struct viz_session *s, struct viz_target *t)
+{
+	while (t->behind && t->engine->drain(s, t) > 0)
+		;
+	t->behind = 0;
+	viz_records__late_exits(s, t);
+}
+
+static bool put_off(struct viz_target *t, const struct viz_life *rec)
+{
+	struct viz_late_exit *e = malloc(sizeof(*e)), **end = &t->exits;
+
+	if (!e)
+		return false;
+	while (*end)
+		end = &(*end)->next;
+	*e = (struct viz_late_exit){.rec = *rec};
+	*end = e;
+	return true;
+}
+
+static void take_exit(struct viz_session *s, const struct viz_life *rec)
+{
+	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+
+	if (!t)
+		return;
+	/* what the thread wrote last is in the engine's own ring and belongs before its end */
+	if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain && !t->exits)
+		t->engine->drain(s, t);
+	if ((!t->exits && !t->behind) || !put_off(t, rec))
+		act_on_exit(s, t, rec);
 }
 
 static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool low)

@@ -29,6 +29,7 @@
 enum {
 	POLL_MS = 5, /* how long records wait in a ring */
 	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
+	DRAIN_NS = 20 * 1000 * 1000, /* how long calls are taken in before something else */
 	GONE_NS = 2000 * 1000 * 1000, /* until a process without VIZ_EXIT is given up */
 };
 
@@ -66,7 +67,7 @@ static void tick(struct viz_session *s)
 			continue;
 		if (viz_procfs__start_time(t->pid) != t->start_time) {
 			/* its last calls, and VIZ_EXIT, can be in the ring still */
-			if (!t->gone)
+			if (!t->gone || t->behind)
 				t->gone = viz_session__now();
 			else if (viz_session__now() - t->gone > GONE_NS)
 				viz_session__end_target(s, t, t->gone, true);
@@ -254,11 +255,27 @@ static int open_signals(struct viz_session *s)
 	return s->signals < 0 ? -errno : 0;
 }
 
-static void drain_engines(struct viz_session *s)
+/* Returns the time up to which everything has been taken in; 0: all that was there. Not for
+ * long: other things wait, too. */
+static uint64_t drain_engines(struct viz_session *s)
 {
-	for (struct viz_target *t = s->targets; t; t = t->next)
-		if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain)
+	uint64_t enough = viz_session__now() + DRAIN_NS, behind;
+	struct viz_target *t, *next;
+
+	do {
+		behind = 0;
+		for (t = s->targets; t; t = next) {
+			next = t->next;
+			if (t->state != VIZ_TARGET_ACTIVE || !t->engine->drain)
+				continue;
 			t->engine->drain(s, t);
+			if (t->behind && (!behind || t->behind < behind))
+				behind = t->behind;
+			if (t->exits)
+				viz_records__late_exits(s, t);
+		}
+	} while (behind && !s->err && viz_session__now() < enough);
+	return behind;
 }
 
 /* A wanted process has mapped an interpreter: it is prepared before it runs Python. One that is
@@ -300,7 +317,7 @@ static void take_signal(struct viz_session *s, int fd)
 static void loop(struct viz_session *s)
 {
 	uint64_t deadline = s->opt->duration ? viz_session__now() + s->opt->duration : UINT64_MAX;
-	uint64_t next_tick = 0, now;
+	uint64_t next_tick = 0, now, behind = 0;
 	struct pollfd fds[] = {
 		{.fd = viz_probes__fd(s->probes), .events = POLLIN},
 		{.fd = s->signals, .events = POLLIN},
@@ -308,18 +325,18 @@ static void loop(struct viz_session *s)
 	};
 
 	while (!s->stop && !s->err) {
-		poll(fds, 3, POLL_MS);
+		poll(fds, 3, behind ? 0 : POLL_MS);
 		viz_probes__consume(s->probes);
 		if (s->watch && fds[2].revents)
 			viz_mmap_watch__read(s->watch, on_mapped, s);
-		drain_engines(s);
+		behind = drain_engines(s);
 		now = viz_session__now();
 		if (now >= next_tick) {
 			next_tick = now + TICK_NS;
 			tick(s);
 		}
 		take_signal(s, s->signals);
-		viz_snapshot__write(s, now);
+		viz_snapshot__write(s, behind ?: now);
 		if (now >= deadline || (!s->nr_active && !viz_select__open(&s->opt->select)))
 			s->stop = true;
 	}
@@ -338,10 +355,12 @@ static int finish(struct viz_session *s)
 	for (t = s->targets; t; t = t->next)
 		if (t->state == VIZ_TARGET_ACTIVE)
 			viz_session__losses(s, t);
+	/* what is behind takes a while, and the targets need not carry a recorder meanwhile */
 	for (t = s->targets; t; t = t->next)
-		if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain)
-			while (t->engine->drain(s, t) > 0)
-				;
+		if (t->state == VIZ_TARGET_ACTIVE && t->engine->stop)
+			t->engine->stop(s, t);
+	while (drain_engines(s) && !s->err)
+		viz_summary__catching_up(s);
 	viz_probes__consume(s->probes);
 	for (t = s->targets; t; t = next) {
 		next = t->next;

@@ -43,6 +43,10 @@ struct viz_target {
 	pid_t scope; /* where the probes are attached: pid, or -1: all that map the file */
 	struct viz_hash codes; /* code object -> function, VIZ_CODE */
 	uint64_t lost; /* calls, as told so far */
+	/* of engines with a drain: 0, or the time (ns) up to which its calls have been taken in;
+	 * and the records that wait */
+	uint64_t behind, waiting;
+	struct viz_late_exit *exits; /* not yet acted on, by time: its calls are behind */
 	bool explicit_; /* named by -p: a failure is an error */
 	bool in_startup; /* the interpreter's own start is left out */
 	bool switches; /* greenlets */
@@ -161,5 +165,10 @@ uint64_t viz_session__now(void);
 
 /* records.c: viz_record_fn; ctx is the session. */
 int viz_records__handle(void *ctx, const void *record, size_t size);
+/* Acts on ends of threads and of the process that waited for the calls before them to be taken
+ * in. @t may be gone afterwards. */
+void viz_records__late_exits(struct viz_session *s, struct viz_target *t);
+/* Takes in all that waits of @t, however long that takes; @t may be gone afterwards. */
+void viz_records__catch_up(struct viz_session *s, struct viz_target *t);
 
 #endif

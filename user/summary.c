@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "output/file.h"
 
-enum { HOTTEST = 5 };
+enum { HOTTEST = 5, LATE = 100000 };
 
 static struct {
 	uint64_t last_calls, last_ts;
@@ -49,9 +49,19 @@ void viz_summary__begin(struct viz_session *s)
 		viz_info("Ctrl-C stops.");
 }
 
+static uint64_t waiting(const struct viz_session *s)
+{
+	uint64_t nr = 0;
+
+	for (const struct viz_target *t = s->targets; t; t = t->next)
+		if (t->state == VIZ_TARGET_ACTIVE)
+			nr += t->waiting;
+	return nr;
+}
+
 void viz_summary__status(struct viz_session *s)
 {
-	uint64_t now = viz_session__now(), calls = s->trace->calls;
+	uint64_t now = viz_session__now(), calls = s->trace->calls, late = waiting(s) / 2;
 	char size[32], count[32];
 	double rate;
 
@@ -67,8 +77,25 @@ void viz_summary__status(struct viz_session *s)
 		(double)(now - s->ready) / 1e9, s->nr_active, s->nr_lanes,
 		viz_text__count(count, sizeof(count), calls), rate,
 		size_text(viz_output__size(s->writer->out), size, sizeof(size)));
+	if (late > LATE)
+		fprintf(stderr, "  %s to be written", viz_text__count(count, sizeof(count), late));
 	if (s->trace->lost)
 		fprintf(stderr, "  lost %" PRIu64, s->trace->lost);
+	fflush(stderr);
+	sum.line = true;
+}
+
+void viz_summary__catching_up(const struct viz_session *s)
+{
+	uint64_t now = viz_session__now();
+	char count[32];
+
+	if (viz_log_quiet || !isatty(STDERR_FILENO) || now - sum.last_ts < 200000000)
+		return;
+	sum.last_ts = now;
+	/* a call has two records */
+	fprintf(stderr, "\rwriting what was recorded: %s calls left\033[K",
+		viz_text__count(count, sizeof(count), waiting(s) / 2));
 	fflush(stderr);
 	sum.line = true;
 }

@@ -11,5 +11,7 @@ void viz_summary__begin(struct viz_session *s);
 void viz_summary__status(struct viz_session *s);
 /* The end: what was recorded, what was lost, how to look at it. */
 void viz_summary__end(struct viz_session *s, int err);
+/* The same after the end of the recording, while what is behind is taken in. */
+void viz_summary__catching_up(const struct viz_session *s);
 
 #endif

@@ -64,9 +64,9 @@ static void test_drift(void)
 	/* 2.5 GHz that becomes 2.5 GHz + 100 ppm */
 	struct viz_tramp_clock c = {
 		.counter = true,
-		.ticks = {1000000, 26000000},
-		.ns = {400000, 10400000},
-		.rate = (10000000ull << 32) / 25000000,
+		.nr = 2,
+		.at = {{1000000, 400000, (10000000ull << 32) / 25000000},
+		       {26000000, 10400000, (10000000ull << 32) / 25000000}},
 	};
 	uint64_t end = viz_tramp_clock__ns(&c, 26000000),
 		 beyond = viz_tramp_clock__ns(&c, 51002500);
@@ -85,13 +85,50 @@ static void test_wrap(void)
 	/* records keep 56 bits of a counter that has more */
 	struct viz_tramp_clock c = {
 		.counter = true,
-		.ticks = {(5ull << 56) - 1000, (5ull << 56) + 1000},
-		.ns = {1000, 3000},
-		.rate = 1ull << 32,
+		.nr = 2,
+		.at = {{(5ull << 56) - 1000, 1000, 1ull << 32},
+		       {(5ull << 56) + 1000, 3000, 1ull << 32}},
 	};
 
 	ok(viz_tramp_clock__ns(&c, ((5ull << 56) - 500) & (~0ull >> 8)) == 1500, "before the wrap");
 	ok(viz_tramp_clock__ns(&c, 500) == 2500, "after the wrap");
+}
+
+/* A reader that is late: what it reads was written many comparisons ago. */
+static void test_late(void)
+{
+	enum { NR = 300, LATE = 100 };
+	struct viz_tramp_clock c;
+	uint64_t stamps[NR], before[NR], after[NR], worst = 0, last = 0;
+	int backwards = 0;
+
+	viz_tramp_clock__init(&c);
+	for (int i = 0; i < NR; i++) {
+		uint64_t ns;
+
+		stamps[i] = stamp(&c, &before[i], &after[i]);
+		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+		viz_tramp_clock__sample(&c);
+		if (i < LATE)
+			continue;
+		ns = viz_tramp_clock__ns(&c, stamps[i - LATE]);
+		if (ns + worst < before[i - LATE])
+			worst = before[i - LATE] - ns;
+		if (ns > after[i - LATE] + worst)
+			worst = ns - after[i - LATE];
+		backwards += ns < last;
+		last = ns;
+		if (!(i % 50))
+			viz_tramp_clock__forget(&c);
+	}
+	printf("# worst error of a late reader: %lu ns, %u comparisons kept\n",
+	       (unsigned long)worst, c.nr);
+	ok(worst < 20000, "a late reader's records are within 20 us of the real clock");
+	ok(!backwards, "and in the order of time");
+	for (int i = NR - LATE; i < NR; i++)
+		viz_tramp_clock__ns(&c, stamps[i]);
+	viz_tramp_clock__forget(&c);
+	ok(!c.counter || c.nr == 2, "when it has caught up two comparisons are enough: %u", c.nr);
 }
 
 int main(void)
@@ -99,5 +136,6 @@ int main(void)
 	test_against_monotonic();
 	test_drift();
 	test_wrap();
+	test_late();
 	return tap_done();
 }

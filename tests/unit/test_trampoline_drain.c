@@ -1,4 +1,4 @@
-/* with: user/engine/trampoline_drain.c user/engine/trampoline_clock.c user/target/remote.c user/base/log.c */
+/* with: user/engine/trampoline_drain.c user/engine/trampoline_feed.c user/engine/trampoline_backlog.c user/output/scratch.c user/engine/trampoline_clock.c user/target/remote.c user/base/log.c */
 /* libs: */
 // SPDX-License-Identifier: Apache-2.0
 /* The reader of the recorder's ring: what it makes of records, and of what are none. */
@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/trampoline_private.h"
 #include "tap.h"
@@ -14,6 +16,7 @@ enum { RING = 64 << 10, MASK = RING / 16 - 1 };
 
 static struct viz_trampoline t;
 static struct viz_instance in;
+static struct viz_tramp_file file = {.fd = -1};
 static struct viz_instance *rings[1] = {&in};
 static uint32_t codes, enters, leaves, threads, lost_enters, running, last_tid;
 static char last_name[300];
@@ -64,16 +67,40 @@ static const struct viz_trampoline_sink sink = {
 	.lost = on_lost,
 };
 
+/* Of the file that the ring is in; this one has nothing else. */
+off_t viz_instance__events_at(const struct viz_trampoline *tramp,
+			      const struct viz_instance *instance)
+{
+	(void)tramp, (void)instance;
+	return sizeof(struct viz_rec_ring);
+}
+
+static void clean(void)
+{
+	viz_reader__free(&in.reader);
+	free(in.reader.funcs);
+	if (in.ring)
+		munmap(in.ring, sizeof(struct viz_rec_ring) + RING);
+	if (file.fd >= 0)
+		close(file.fd);
+}
+
 static void fresh(void)
 {
-	free(in.ring);
-	free(in.reader.funcs);
+	clean();
 	memset(&in, 0, sizeof(in));
 	memset(&t, 0, sizeof(t));
 	t.params.ring_size = RING;
 	t.clock.counter = false;
 	in.state = VIZ_TRAMPOLINE_UP;
-	in.ring = calloc(1, sizeof(struct viz_rec_ring) + RING);
+	file.fd = memfd_create("ring", MFD_CLOEXEC);
+	if (ftruncate(file.fd, sizeof(struct viz_rec_ring) + RING))
+		abort();
+	in.file = &file;
+	in.ring = mmap(NULL, sizeof(struct viz_rec_ring) + RING, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       file.fd, 0);
+	if (in.ring == MAP_FAILED)
+		abort();
 	codes = enters = leaves = threads = lost_enters = running = last_tid = 0;
 	reject_all = false;
 }
@@ -103,7 +130,10 @@ static void test_good(void)
 	int nr;
 
 	fresh();
-	in.ring->head = in.reader.tail = in.ring->tail = MASK - 3; /* over the end of the ring */
+	/* over the end of the ring */
+	for (int i = 0; i < MASK - 3; i++)
+		put(VIZ_RECORD_LEAVE, 1, 0);
+	viz_reader__drain(&t, rings, 1, &sink);
 	put(VIZ_RECORD_THREAD, 100, 7);
 	put_code(1, 9, "a_function_with_a_long_name");
 	put(VIZ_RECORD_RUNNING, 105, 5ull << 32 | 1);
@@ -169,7 +199,8 @@ static void test_hostile(void)
 	ok(viz_reader__drain(&t, rings, 1, &sink) == -EPROTO, "an end beyond the ring is refused");
 	fresh();
 	in.ring->head = 5;
-	in.reader.tail = 9;
+	viz_reader__drain(&t, rings, 1, &sink);
+	in.ring->head = 3;
 	ok(viz_reader__drain(&t, rings, 1, &sink) == -EPROTO, "an end before the begin is refused");
 }
 
@@ -178,7 +209,6 @@ int main(void)
 	test_good();
 	test_reject();
 	test_hostile();
-	free(in.ring);
-	free(in.reader.funcs);
+	clean();
 	return tap_done();
 }

@@ -36,9 +36,12 @@ struct viz_engine {
 	int (*forked)(struct viz_session *s, struct viz_target *parent, struct viz_target *child);
 	/* Called about ten times a second while recording. May be NULL. */
 	void (*tick)(struct viz_session *s, struct viz_target *t);
-	/* Reads what is there now and feeds the timeline; called from the session's loop at
-	 * least every 20 ms, and until it returns 0 at the end. Returns the number of records
-	 * or -errno. NULL for engines whose records come through the BPF ring. */
+	/* Recording ends now; what was recorded can still be drained. May be NULL. */
+	void (*stop)(struct viz_session *s, struct viz_target *t);
+	/* Feeds the timeline with what is there, for some milliseconds at most, and sets
+	 * @t->behind and @t->waiting; called from the session's loop at least every 20 ms, and
+	 * until it returns 0 at the end. Returns the number of records or -errno. NULL for
+	 * engines whose records come through the BPF ring. */
 	int (*drain)(struct viz_session *s, struct viz_target *t);
 };
 

@@ -74,10 +74,17 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 pid_t viz_trampoline__newborn(const struct viz_trampoline *t);
 /*
  * Moves forward: finds rings that came up, new sub-interpreters, and hands over
- * all records that are there. Call it every 20 ms or so, and after the end
- * until it returns 0. Returns the number of records or a negative errno.
+ * the records that are there, but no more than takes some milliseconds. Call it
+ * every 20 ms or so, and after the end until it returns 0. Who comes later finds
+ * the records on disk, where a thread has brought them before a ring was full.
+ * Returns the number of records or a negative errno.
  */
 int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
+/* Records that are there already. */
+uint64_t viz_trampoline__waiting(const struct viz_trampoline *t);
+/* 0: the last drain has handed over all that was there; else the time (ns) up to
+ * which it has. */
+uint64_t viz_trampoline__behind(const struct viz_trampoline *t);
 /* The program switches C stacks (greenlets): edges tell the caller where it is
  * not the call before. */
 void viz_trampoline__switches(struct viz_trampoline *t);

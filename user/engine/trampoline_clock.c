@@ -49,23 +49,54 @@ static void compare(uint64_t *ticks, uint64_t *ns)
 	}
 }
 
+static uint64_t rate_of(const struct viz_comparison *from, const struct viz_comparison *to)
+{
+	return (uint64_t)(((unsigned __int128)(to->ns - from->ns) << 32) /
+			  (to->ticks - from->ticks));
+}
+
+/* Every second one goes: the longer ago, the longer the straight lines become. */
+static void thin_out(struct viz_tramp_clock *c)
+{
+	unsigned int nr = 1;
+
+	for (unsigned int i = 2; i < c->nr; i += 2)
+		c->at[nr++] = c->at[i];
+	if (!(c->nr & 1)) /* the last one stays */
+		c->at[nr++] = c->at[c->nr - 1];
+	c->nr = nr;
+	c->cur /= 2;
+	for (unsigned int i = 0; i + 1 < nr; i++)
+		c->at[i].rate = rate_of(&c->at[i], &c->at[i + 1]);
+	c->at[nr - 1].rate = c->at[nr - 2].rate;
+}
+
 void viz_tramp_clock__sample(struct viz_tramp_clock *c)
 {
-	uint64_t ticks = 0, ns = 0;
+	struct viz_comparison now, *last;
 
 	if (!c->counter)
 		return;
-	compare(&ticks, &ns);
+	last = &c->at[c->nr - 1];
+	compare(&now.ticks, &now.ns);
 	/* Too close to the last comparison its error would be the slope's. */
-	if (ns - c->ns[1] < 100000 && ticks >= c->ticks[1])
+	if (now.ns - last->ns < 100000 || now.ticks <= last->ticks)
 		return;
-	c->ticks[0] = c->ticks[1];
-	c->ns[0] = c->ns[1];
-	c->ticks[1] = ticks;
-	c->ns[1] = ns;
-	if (ticks > c->ticks[0])
-		c->rate = (uint64_t)(((unsigned __int128)(ns - c->ns[0]) << 32) /
-				     (ticks - c->ticks[0]));
+	now.rate = last->rate = rate_of(last, &now);
+	if (c->nr == VIZ_COMPARISONS_MAX)
+		thin_out(c);
+	c->at[c->nr++] = now;
+}
+
+void viz_tramp_clock__forget(struct viz_tramp_clock *c)
+{
+	unsigned int keep = c->nr > 2 && c->cur > c->nr - 2 ? c->nr - 2 : c->cur;
+
+	if (!keep)
+		return;
+	memmove(c->at, c->at + keep, (c->nr - keep) * sizeof(c->at[0]));
+	c->nr -= keep;
+	c->cur -= keep;
 }
 
 void viz_tramp_clock__init(struct viz_tramp_clock *c)
@@ -75,27 +106,39 @@ void viz_tramp_clock__init(struct viz_tramp_clock *c)
 	*c = (struct viz_tramp_clock){.counter = counter_is_trusted()};
 	if (!c->counter)
 		return;
-	compare(&c->ticks[1], &c->ns[1]);
+	compare(&c->at[0].ticks, &c->at[0].ns);
+	c->nr = 1;
 	nanosleep(&pause, NULL);
 	viz_tramp_clock__sample(c);
 }
 
-uint64_t viz_tramp_clock__ns(const struct viz_tramp_clock *c, uint64_t stamp)
+/* From @c's place to @stamp, with the sign that 56 bits allow. */
+static inline int64_t since(const struct viz_comparison *c, uint64_t stamp)
 {
-	int64_t delta;
+	return (int64_t)((stamp - c->ticks) << 8) >> 8;
+}
+
+uint64_t viz_tramp_clock__ns(struct viz_tramp_clock *c, uint64_t stamp)
+{
+	const struct viz_comparison *from = &c->at[c->cur];
 
 	if (!c->counter) /* 56 bits of ns: two years of uptime */
 		return stamp;
-	/* sign extension: records lie around the last comparison, on either side */
-	delta = (int64_t)((stamp - c->ticks[0]) << 8) >> 8;
-	return c->ns[0] + (int64_t)(((__int128)delta * c->rate) >> 32);
+	while (c->cur && since(from, stamp) < 0)
+		from = &c->at[--c->cur];
+	while (c->cur + 2 < c->nr && since(from + 1, stamp) >= 0)
+		from = &c->at[++c->cur];
+	/* records lie around the comparisons, on either side */
+	return from->ns + (uint64_t)(int64_t)(((__int128)since(from, stamp) * from->rate) >> 32);
 }
 
 uint64_t viz_tramp_clock__ticks(const struct viz_tramp_clock *c, uint64_t ns)
 {
-	if (!c->counter || !c->rate)
+	uint64_t rate = c->nr ? c->at[c->nr - 1].rate : 0;
+
+	if (!c->counter || !rate)
 		return ns;
-	return (uint64_t)(((unsigned __int128)ns << 32) / c->rate);
+	return (uint64_t)(((unsigned __int128)ns << 32) / rate);
 }
 
 uint64_t viz_tramp_clock__now(const struct viz_tramp_clock *c)

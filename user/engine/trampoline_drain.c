@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Reads the ring. The target can write anything into it: a number from there is
- * copied once, checked, and harms at most that target's own part of the trace.
+ * Reads the records. The target can write anything into its ring: a number from
+ * there is copied once, checked, and harms at most that target's own part of the
+ * trace.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +11,14 @@
 #include "../base/log.h"
 #include "trampoline_private.h"
 
-enum { BATCH = 512, RUNNING_MAX = 1024, CODES_MAX = 1 << 22 };
+enum {
+	BATCH = 512,
+	RUNNING_MAX = 1024,
+	CODES_MAX = 1 << 22,
+	CHUNK = 4096, /* records that are fetched at once */
+	AT_ONCE = 32768, /* records of one drain: others wait, too */
+	CODE_SLOTS_MAX = 64,
+};
 
 struct batch {
 	struct viz_trampoline *t;
@@ -21,8 +29,6 @@ struct batch {
 	struct viz_edge running[RUNNING_MAX];
 	size_t nr_running;
 	uint64_t running_ts;
-	uint32_t caller; /* of the next ENTER, when chained */
-	bool chained;
 };
 
 static int flush(struct batch *b)
@@ -45,20 +51,6 @@ static int flush(struct batch *b)
 	}
 	b->nr = 0;
 	return err || !nr || !r->tid ? err : b->sink->edges(b->sink->ctx, r->tid, b->edges, nr);
-}
-
-static inline struct viz_rec_event event_at(const struct viz_rec_ring *ring, uint64_t mask,
-					    uint64_t at)
-{
-	const struct viz_rec_event *e = &ring->events[at & mask];
-
-	return (struct viz_rec_event){.when = __atomic_load_n(&e->when, __ATOMIC_RELAXED),
-				      .what = __atomic_load_n(&e->what, __ATOMIC_RELAXED)};
-}
-
-static uint64_t mask_of(const struct viz_trampoline *t)
-{
-	return t->params.ring_size / sizeof(struct viz_rec_event) - 1;
 }
 
 static int keep_func(struct viz_tramp_reader *r, uint32_t id, uint32_t func)
@@ -100,11 +92,9 @@ static void reject(struct viz_rec_ring *ring, uint32_t place, uint32_t id)
 	__atomic_compare_exchange_n(word, &expect, wish, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
-/* A CODE record at @at with @slots slots behind it. */
-static int on_code(struct batch *b, uint64_t at, uint64_t slots, uint64_t what)
+/* A CODE record with @slots slots behind it. */
+static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t slots, uint64_t what)
 {
-	struct viz_rec_ring *ring = b->in->ring;
-	uint64_t mask = mask_of(b->t);
 	struct viz_code code = {
 		.head.kind = VIZ_CODE, .head.ts = b->in->reader.last_ts, .tgid = b->t->pid};
 	uint32_t id = (uint32_t)what;
@@ -116,8 +106,7 @@ static int on_code(struct batch *b, uint64_t at, uint64_t slots, uint64_t what)
 
 	if (slots < sizeof(c) / 16 || slots > sizeof(bytes) / 16)
 		return 0;
-	for (uint64_t i = 0; i < slots; i++)
-		memcpy(bytes + 16 * i, &ring->events[(at + 1 + i) & mask], 16);
+	memcpy(bytes, slot, 16 * slots);
 	memcpy(&c, bytes, sizeof(c));
 	if (c.name_size > VIZ_NAME_MAX || c.file_size > VIZ_PATH_MAX ||
 	    sizeof(c) + c.name_size + c.file_size > 16 * slots)
@@ -139,14 +128,15 @@ static int on_code(struct batch *b, uint64_t at, uint64_t slots, uint64_t what)
 	if (!err)
 		err = keep_func(&b->in->reader, id, no ? UINT32_MAX : func);
 	if (no)
-		reject(ring, what >> 32, id);
+		reject(b->in->ring, what >> 32, id);
 	return err;
 }
 
 static int on_edge(struct batch *b, uint64_t ts, unsigned int kind, unsigned int flags,
 		   uint64_t what)
 {
-	uint32_t func = func_of(&b->in->reader, (uint32_t)what);
+	struct viz_tramp_reader *r = &b->in->reader;
+	uint32_t func = func_of(r, (uint32_t)what);
 	struct viz_edge *e = &b->edges[b->nr];
 
 	if (func == UINT32_MAX) /* rejected, while these were on their way */
@@ -155,15 +145,15 @@ static int on_edge(struct batch *b, uint64_t ts, unsigned int kind, unsigned int
 		.ts = ts,
 		.func = func,
 		.frame = what >> 32,
-		.caller = b->caller,
+		.caller = r->caller,
 		.caller_func = UINT32_MAX,
 		.kind = kind == VIZ_RECORD_ENTER ? VIZ_EDGE_ENTER : VIZ_EDGE_LEAVE,
 		.flags = flags,
 	};
-	if (b->chained && kind == VIZ_RECORD_ENTER) {
+	if (r->chained && kind == VIZ_RECORD_ENTER) {
 		e->flags |= VIZ_ENTER_CHAIN;
-		b->chained = false;
-		b->caller = 0;
+		r->chained = false;
+		r->caller = 0;
 	}
 	return ++b->nr == BATCH ? flush(b) : 0;
 }
@@ -194,8 +184,8 @@ static int on_rare(struct batch *b, uint64_t ts, unsigned int kind, uint64_t wha
 	if (kind == VIZ_RECORD_RUNNING)
 		return on_running(b, ts, what);
 	if (kind == VIZ_RECORD_CALLER) {
-		b->caller = what >> 32;
-		b->chained = true;
+		r->caller = what >> 32;
+		r->chained = true;
 		return 0;
 	}
 	err = flush(b);
@@ -241,73 +231,133 @@ static int handle(struct batch *b, const struct viz_rec_event *e)
 	return on_rare(b, ts, kind, e->what);
 }
 
-/* Where the target says its records end; -EPROTO if that cannot be. */
-static int read_head(const struct viz_trampoline *t, struct viz_instance *in)
-{
-	bool over = in->state == VIZ_TRAMPOLINE_ENDED;
-	uint64_t head = __atomic_load_n(&in->ring->head, __ATOMIC_ACQUIRE);
-	uint64_t tentative = __atomic_load_n(&in->ring->tentative, __ATOMIC_ACQUIRE);
+/* ---- fetching ---- */
 
-	if (over && tentative > head)
-		head = tentative;
-	in->reader.head = head;
-	if (head - in->reader.tail <= mask_of(t) + 1)
-		return 0;
-	viz_debug(VIZ_LOG_RING, "pid %d: the ring says it ends at %lu, %lu were read", t->pid, head,
-		  in->reader.tail);
-	return -EPROTO;
+/* More records behind those that are there. 1: there are more, 0: none, or -errno. */
+static int fetch(struct viz_trampoline *t, struct viz_instance *in)
+{
+	struct viz_tramp_reader *r = &in->reader;
+	uint32_t rest = r->nr - r->next;
+	int64_t n;
+
+	if (!r->feed)
+		r->feed = viz_feed__new(in->ring, in->file->fd, viz_instance__events_at(t, in),
+					t->params.ring_size / sizeof(struct viz_rec_event));
+	if (!r->chunk)
+		r->chunk = malloc(CHUNK * sizeof(*r->chunk));
+	if (!r->feed || !r->chunk)
+		return -ENOMEM;
+	memmove(r->chunk, r->chunk + r->next, rest * sizeof(*r->chunk));
+	r->next = 0;
+	r->nr = rest;
+	n = viz_feed__read(r->feed, in->state == VIZ_TRAMPOLINE_ENDED, r->chunk + rest,
+			   CHUNK - rest);
+	if (n == -EPROTO)
+		viz_debug(VIZ_LOG_RING, "pid %d: its ring cannot be as it says", t->pid);
+	if (n <= 0)
+		return (int)n;
+	r->nr += (uint32_t)n;
+	/* all of them were written before */
+	viz_tramp_clock__sample(&t->clock);
+	return 1;
+}
+
+/* Makes sure that @nr records are there, if there are so many. 0 or -errno. */
+static int want(struct viz_trampoline *t, struct viz_instance *in, uint64_t nr)
+{
+	int got = 1;
+
+	while (got > 0 && in->reader.nr - in->reader.next < nr)
+		got = fetch(t, in);
+	return got < 0 ? got : 0;
+}
+
+/* A thread that has many rings to read keeps no memory for those that are empty. */
+static void put_away(struct viz_tramp_reader *r)
+{
+	if (r->next < r->nr)
+		return;
+	free(r->chunk);
+	r->chunk = NULL;
+	r->next = r->nr = 0;
+}
+
+static uint64_t slots_of(const struct viz_rec_event *e)
+{
+	/* what announces more than that is no name */
+	return (e->when & 15) != VIZ_RECORD_CODE || e->when >> 8 > CODE_SLOTS_MAX ? 0
+										  : e->when >> 8;
 }
 
 /* The clock of the next record that has one; UINT64_MAX: there is none. */
-static uint64_t next_stamp(const struct viz_trampoline *t, const struct viz_instance *in)
+static uint64_t next_stamp(struct viz_trampoline *t, struct viz_instance *in)
 {
-	const struct viz_tramp_reader *r = &in->reader;
+	struct viz_tramp_reader *r = &in->reader;
 
-	for (uint64_t at = r->tail; at < r->head; at++) {
-		struct viz_rec_event e = event_at(in->ring, mask_of(t), at);
+	for (uint64_t at = 0;; at++) {
+		const struct viz_rec_event *e;
 
-		if ((e.when & 15) != VIZ_RECORD_CODE)
-			return e.when >> 8;
-		at += e.when >> 8 < 64 ? e.when >> 8 : 64;
+		if (want(t, in, at + 1) || r->nr - r->next <= at)
+			return UINT64_MAX;
+		e = &r->chunk[r->next + at];
+		/* many names in a row: they go before anything else */
+		if ((e->when & 15) != VIZ_RECORD_CODE || at > CHUNK / 2)
+			return (e->when & 15) == VIZ_RECORD_CODE ? 0 : e->when >> 8;
+		at += slots_of(e);
 	}
-	return UINT64_MAX;
 }
 
-/* Hands over the records of one ring whose clock is not beyond @until. */
-static int drain_one(struct viz_trampoline *t, struct viz_instance *in, uint64_t until,
+/* Hands over what is next. 0 or -errno. */
+static int take_one(struct batch *b)
+{
+	struct viz_tramp_reader *r = &b->in->reader;
+	const struct viz_rec_event *e = &r->chunk[r->next];
+	uint64_t slots = slots_of(e);
+	int err;
+
+	if ((e->when & 15) != VIZ_RECORD_CODE) {
+		err = handle(b, e);
+		r->next++;
+		return err;
+	}
+	err = want(b->t, b->in, 1 + slots);
+	if (err)
+		return err;
+	e = &r->chunk[r->next];
+	if (slots > r->nr - r->next - 1)
+		slots = r->nr - r->next - 1;
+	err = on_code(b, e + 1, slots, e->what);
+	r->next += 1 + (uint32_t)slots;
+	return err;
+}
+
+/* Hands over @most records of one ring, and none whose clock is beyond @until. */
+static int drain_one(struct viz_trampoline *t, struct viz_instance *in, uint64_t until, int most,
 		     const struct viz_trampoline_sink *sink)
 {
 	struct viz_tramp_reader *r = &in->reader;
 	struct batch b = {.t = t, .in = in, .sink = sink};
-	uint64_t mask = mask_of(t), begin = r->tail, at;
-	int err = 0;
+	int err = 0, flushed, total = 0;
 
-	for (at = r->tail; at < r->head && !err; at++) {
-		struct viz_rec_event e = event_at(in->ring, mask, at);
+	/* calls that are open at the attach are one piece */
+	while (!err && (total < most || b.nr_running)) {
+		uint32_t before;
 
-		if ((e.when & 15) == VIZ_RECORD_CODE) {
-			uint64_t slots = e.when >> 8;
-
-			if (slots > r->head - at - 1)
-				slots = r->head - at - 1;
-			err = on_code(&b, at, slots, e.what);
-			at += slots;
-		} else if (e.when >> 8 > until) {
-			break;
-		} else {
-			err = handle(&b, &e);
+		if (r->next == r->nr) {
+			err = fetch(t, in);
+			if (err <= 0)
+				break;
+			err = 0;
 		}
-		/* give room back early: the target does not wait */
-		if (!(at & 4095))
-			__atomic_store_n(&in->ring->tail, at, __ATOMIC_RELEASE);
+		if ((r->chunk[r->next].when & 15) != VIZ_RECORD_CODE &&
+		    r->chunk[r->next].when >> 8 > until)
+			break;
+		before = r->nr - r->next;
+		err = take_one(&b);
+		total += before > r->nr - r->next ? (int)(before - (r->nr - r->next)) : 1;
 	}
-	if (!err)
-		err = flush(&b);
-	r->tail = at;
-	__atomic_store_n(&in->ring->tail, at, __ATOMIC_RELEASE);
-	if (err < 0)
-		return err;
-	return at - begin > INT32_MAX ? INT32_MAX : (int)(at - begin);
+	flushed = flush(&b);
+	return err < 0 ? err : flushed < 0 ? flushed : total;
 }
 
 /* Always from the ring with the oldest record, as far as the next oldest. */
@@ -316,7 +366,7 @@ static int drain_merged(struct viz_trampoline *t, struct viz_instance **rings, i
 {
 	int total = 0;
 
-	for (;;) {
+	while (total < AT_ONCE) {
 		uint64_t oldest = UINT64_MAX, next = UINT64_MAX;
 		int which = -1, n;
 
@@ -332,30 +382,65 @@ static int drain_merged(struct viz_trampoline *t, struct viz_instance **rings, i
 			}
 		}
 		if (which < 0 || oldest > limit)
-			return total;
-		n = drain_one(t, rings[which], next < limit ? next : limit, sink);
+			break;
+		n = drain_one(t, rings[which], next < limit ? next : limit, AT_ONCE - total, sink);
 		if (n < 0)
 			return n;
 		total += n;
 	}
+	return total;
 }
 
 int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings, int nr,
 		      const struct viz_trampoline_sink *sink)
 {
-	/* what is written while the heads are read waits for the next time: another
-	 * ring may have something older by then */
+	/* what is written while the rings are read waits for the next time: another
+	 * one may have something older by then */
 	uint64_t now = viz_tramp_clock__now(&t->clock) & (~0ull >> 8);
 	uint64_t limit = nr > 1 && !t->over ? now : UINT64_MAX;
-	int err = 0;
+	int total;
 
-	for (int i = 0; i < nr && !err; i++) {
-		err = read_head(t, rings[i]);
+	if (!nr)
+		return 0;
+	for (int i = 0; i < nr; i++)
 		__atomic_store_n(&rings[i]->ring->beat, now, __ATOMIC_RELAXED);
-	}
-	if (err || !nr)
-		return err;
 	viz_tramp_clock__sample(&t->clock);
-	return nr == 1 ? drain_one(t, rings[0], limit, sink)
-		       : drain_merged(t, rings, nr, limit, sink);
+	total = nr == 1 ? drain_one(t, rings[0], limit, AT_ONCE, sink)
+			: drain_merged(t, rings, nr, limit, sink);
+	t->behind = 0;
+	for (int i = 0; i < nr; i++) {
+		if (total >= AT_ONCE && rings[i]->reader.last_ts > t->behind)
+			t->behind = rings[i]->reader.last_ts;
+		put_away(&rings[i]->reader);
+	}
+	if (!t->behind)
+		viz_tramp_clock__forget(&t->clock);
+	return total;
+}
+
+void viz_reader__free(struct viz_tramp_reader *r)
+{
+	viz_feed__free(r->feed);
+	free(r->chunk);
+	r->feed = NULL;
+	r->chunk = NULL;
+	r->next = r->nr = 0;
+}
+
+uint64_t viz_trampoline__behind(const struct viz_trampoline *t)
+{
+	return t->behind;
+}
+
+uint64_t viz_trampoline__waiting(const struct viz_trampoline *t)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < t->nr_instances; i++) {
+		const struct viz_tramp_reader *r = &t->instances[i].reader;
+
+		if (r->feed)
+			sum += viz_feed__waiting(r->feed) + r->nr - r->next;
+	}
+	return sum;
 }

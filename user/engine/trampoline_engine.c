@@ -292,6 +292,15 @@ static void detach(struct viz_session *s, struct viz_target *t)
 	t->engine_data = NULL;
 }
 
+static void stop(struct viz_session *s, struct viz_target *t)
+{
+	struct recording *r = t->engine_data;
+
+	(void)s;
+	if (r && r->tramp)
+		viz_trampoline__detach(r->tramp);
+}
+
 static int forked(struct viz_session *s, struct viz_target *parent, struct viz_target *child)
 {
 	struct recording *from = parent->engine_data, *r = new_recording(s, child);
@@ -341,6 +350,8 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	if (!r)
 		return 0;
 	if (!r->tramp) {
+		if (s->end_ts)
+			return 0;
 		err = try_attach(r, why, sizeof(why));
 		if (err && err != -EAGAIN)
 			fall_back(s, t, why);
@@ -348,10 +359,16 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	}
 	if (t->switches && !r->switches)
 		look_for_greenlets(r);
-	if (r->past_end) /* a busy target may write faster than this is read */
+	t->behind = 0;
+	if (r->past_end)
 		return 0;
 	nr = viz_trampoline__drain(r->tramp, &sink);
+	if (!r->past_end)
+		t->behind = viz_trampoline__behind(r->tramp);
+	t->waiting = viz_trampoline__waiting(r->tramp);
 	count_losses(r);
+	if (s->end_ts)
+		return nr;
 	if (viz_trampoline__state(r->tramp) == VIZ_TRAMPOLINE_REFUSED) {
 		fall_back(s, t, viz_trampoline__why(r->tramp));
 		return 0;
@@ -376,5 +393,6 @@ const struct viz_engine viz_engine_trampoline = {
 	.detach = detach,
 	.forked = forked,
 	.tick = tick,
+	.stop = stop,
 	.drain = drain,
 };

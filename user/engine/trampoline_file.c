@@ -53,12 +53,19 @@ no:
 	return NULL;
 }
 
+off_t viz_instance__events_at(const struct viz_trampoline *t, const struct viz_instance *in)
+{
+	return (off_t)(VIZ_REC_PAGE + in->region * viz_instance__ring_bytes(t) +
+		       sizeof(struct viz_rec_ring));
+}
+
+/* Without its records, which are read: they would count as memory of vizbpf. */
 static struct viz_rec_ring *map_region(const struct viz_trampoline *t,
 				       const struct viz_tramp_file *f, unsigned int region)
 {
 	uint64_t size = viz_instance__ring_bytes(t);
-	void *ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd,
-			  (off_t)(VIZ_REC_PAGE + region * size));
+	void *ring = mmap(NULL, sizeof(struct viz_rec_ring), PROT_READ | PROT_WRITE, MAP_SHARED,
+			  f->fd, (off_t)(VIZ_REC_PAGE + region * size));
 
 	return ring == MAP_FAILED ? NULL : ring;
 }
@@ -74,7 +81,6 @@ static bool is_ours(const struct viz_trampoline *t, const struct viz_rec_ring *r
 static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f = in->file;
-	uint64_t size = viz_instance__ring_bytes(t);
 	uint64_t taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
 
 	for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
@@ -92,7 +98,7 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 			in->ring = ring;
 			return 1;
 		}
-		munmap(ring, size);
+		munmap(ring, sizeof(*ring));
 	}
 	return 0;
 }
@@ -128,7 +134,7 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		     (!t->child || (t->ns_pid && ring->pid == (uint32_t)t->ns_pid));
 	if (!in->coming || !__atomic_load_n(&ring->state, __ATOMIC_ACQUIRE)) {
 		if (ring)
-			munmap(ring, viz_instance__ring_bytes(t));
+			munmap(ring, sizeof(*ring));
 		put_file(f);
 		return 0;
 	}
@@ -147,8 +153,9 @@ void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, 
 	uint64_t size = viz_instance__ring_bytes(t);
 	struct viz_tramp_file *f = in->file;
 
+	viz_reader__free(&in->reader);
 	if (in->ring) {
-		munmap(in->ring, size);
+		munmap(in->ring, sizeof(*in->ring));
 		/* an idle target still has it mapped: its pages go now, not the file's
 		 * size, which would be answered with SIGBUS */
 		fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

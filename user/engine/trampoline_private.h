@@ -5,19 +5,22 @@
 
 #include "trampoline.h"
 #include "trampoline_clock.h"
+#include "trampoline_feed.h"
 #include "trampoline_image.h"
 #include "trampoline_place.h"
 
 enum { VIZ_INSTANCES_MAX = 16, VIZ_UNDO_MAX = 5, VIZ_RING_DEFAULT = 16 << 20 };
 
 struct viz_tramp_reader {
-	uint64_t tail; /* records consumed */
-	uint64_t head; /* of this drain */
+	struct viz_feed *feed; /* NULL: nothing was asked for so far */
+	struct viz_rec_event *chunk; /* fetched; NULL: none */
+	uint32_t next, nr; /* of the chunk: handed over, and all */
 	uint32_t tid; /* whose records these are; 0: nobody's yet */
+	uint32_t caller; /* of the next ENTER, when chained */
+	bool chained;
 	uint64_t last_ts;
 	uint32_t *funcs; /* by code id */
 	uint32_t nr_funcs;
-	uint64_t told[2]; /* losses already reported, for the sum */
 };
 
 /* The memfd of a recorder and of those in forked children: whoever is last
@@ -45,7 +48,7 @@ struct viz_instance {
 	int nr_undo;
 	struct viz_tramp_file *file;
 	unsigned int region;
-	struct viz_rec_ring *ring;
+	struct viz_rec_ring *ring; /* mapped up to its records */
 	struct viz_tramp_reader reader;
 };
 
@@ -68,6 +71,7 @@ struct viz_trampoline {
 	int nr_instances;
 	uint64_t nonce; /* so that an earlier attach's ring is not taken for ours */
 	uint64_t drains;
+	uint64_t behind; /* viz_trampoline__behind() */
 	bool over; /* detached */
 	char why[256];
 };
@@ -104,11 +108,15 @@ int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
 /* @gone: the process cannot write any more: its region can be another's. */
 void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
+/* Where in the file its records begin. */
+off_t viz_instance__events_at(const struct viz_trampoline *t, const struct viz_instance *in);
 /* trampoline_drain.c */
-/* Hands over what is in the rings, in the order of time: a thread can go from
- * one interpreter to another and back. Returns the number of records or a
- * negative errno. */
+/* Hands over what waits in the rings, in the order of time (a thread can go from
+ * one interpreter to another and back), but no more than takes some milliseconds.
+ * Returns the number of records or a negative errno. */
 int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings, int nr,
 		      const struct viz_trampoline_sink *sink);
+/* All but the table of functions; before the ring is unmapped. */
+void viz_reader__free(struct viz_tramp_reader *r);
 
 #endif
