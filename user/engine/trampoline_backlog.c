@@ -9,7 +9,7 @@
 
 #include "../output/scratch.h"
 
-enum { UNIT = 16, PUNCH = 8 << 20 };
+enum { UNIT = 16, BLOCK = 4096, PUNCH = 1 << 20 };
 
 static const uint64_t free_at_least = 256 << 20;
 /* Places in the file come round again, so that a long recording does not reach
@@ -109,12 +109,13 @@ int64_t viz_backlog__add(struct viz_backlog *b, const void *data, size_t size)
 
 static void give_back(struct viz_backlog *b)
 {
-	uint64_t upto = b->begin / PUNCH * PUNCH;
+	uint64_t size = b->begin / BLOCK * BLOCK - b->punched;
 
+	size = straight(b->punched, (size_t)size);
 	/* where there are no holes the blocks stay until the file is closed */
 	fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(b->punched % turn),
-		  (off_t)straight(b->punched, (size_t)(upto - b->punched)));
-	b->punched += straight(b->punched, (size_t)(upto - b->punched));
+		  (off_t)size);
+	b->punched += size;
 }
 
 int64_t viz_backlog__take(struct viz_backlog *b, void *data, size_t size)
@@ -133,7 +134,8 @@ int64_t viz_backlog__take(struct viz_backlog *b, void *data, size_t size)
 		return n ? -errno : -EIO;
 	n = n / UNIT * UNIT;
 	__atomic_store_n(&b->begin, begin + (uint64_t)n, __ATOMIC_RELAXED);
-	if (b->begin - b->punched >= 2 * PUNCH)
+	if (b->begin - b->punched >= PUNCH ||
+	    ((uint64_t)n == waiting && b->begin - b->punched >= BLOCK))
 		give_back(b);
 	return n;
 }
