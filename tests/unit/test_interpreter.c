@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * user/target/interpreter.c: processes that are a Python, and processes that are not.
- * Build: user/target/interpreter.c user/target/process_maps.c user/target/remote.c
+ * Build: user/target/interpreter.c user/target/process_maps.c user/target/page_identity.c
+ *	user/target/remote.c
  *	user/target/python_version.c user/target/python_build.c user/target/python_offsets.c
  *	user/target/usdt_notes.c user/target/eval_sites.c user/target/control_flow.c
  *	user/target/exit_cut.c user/target/pop_sites.c user/target/code_x86.c user/target/code_access_x86.c
