@@ -116,3 +116,81 @@ calls_of() {
 	run "$VIZBPF" combine a.json
 	[ "$status" -eq 2 ]
 }
+
+# Everything that is not a call, of each kind that the Chrome format has.
+make_events() { # FILE
+	"$PYTHON" - "$1" <<'PYTHON'
+import json, sys
+here, other = {"pid": 7, "tid": 8}, {"pid": 7, "tid": 9}
+events = [
+    dict(here, ph="i", ts=10.5, cat="INSTANT", name="all", s="g", args={"a": [1, {"c": "x"}]}),
+    dict(here, ph="i", ts=11.5, cat="INSTANT", name="process", s="p"),
+    dict(here, ph="i", ts=11.625, cat="mine", name="thread", s="t", args={"é\n": None, "f": 1.5}),
+    dict(here, ph="i", ts=12, cat="INSTANT", name="many", s="t",
+         args={"k%d" % i: i for i in range(40)}),
+    dict(here, ph="C", ts=12, name="memory", args={"rss": 12345678901234567, "heap": 1.25}),
+    dict(other, ph="C", ts=12.25, name="memory", args={"rss": 3}),
+    dict(here, ph="X", ts=13, dur=4, cat="span", name="request", args={"url": "/x"}),
+    dict(here, ph="X", ts=14, dur=1, cat="span", name="inner"),
+    dict(here, ph="b", ts=20, cat="async", id="0x10", name="job"),
+    dict(here, ph="e", ts=25, cat="async", id="0x10", name="job", args={"ok": True}),
+    dict(here, ph="s", ts=30, cat="flow", id="0x22", name="f"),
+    dict(other, ph="t", ts=31, cat="flow", id="0x22", name="f"),
+    dict(other, ph="f", ts=32, cat="flow", id="0x22", name="f", bp="e"),
+    dict(here, ph="N", ts=40, cat="object", id="0x5", name="Obj"),
+    dict(here, ph="O", ts=41, cat="object", id="0x5", name="Obj", args={"snapshot": {"a": 1}}),
+    dict(here, ph="D", ts=42, cat="object", id="0x5", name="Obj"),
+    dict(here, ph="X", ts=1, dur=100, cat="FEE", name="main (/a.py:1)", args={"return_value": "3"}),
+]
+json.dump({"traceEvents": events}, open(sys.argv[1], "w"))
+PYTHON
+}
+
+@test "convert: what is no call stays what it was, by JSON and by protobuf" {
+	make_events a.json
+	for name in b.json b.json.gz b.pftrace; do
+		"$VIZBPF" convert -q a.json "$name"
+		"$VIZBPF" convert -q "$name" back.json
+		"$PYTHON" - a.json back.json <<'PYTHON'
+import json, sys
+a, b = ([json.dumps(e, sort_keys=True) for e in json.load(open(name))["traceEvents"]
+         if e["ph"] != "M"] for name in sys.argv[1:])
+assert sorted(json.dumps(json.loads(e, parse_int=float), sort_keys=True) for e in a) == \
+    sorted(json.dumps(json.loads(e, parse_int=float), sort_keys=True) for e in b), (a, b)
+assert any("12345678901234567" in e for e in b), "an exact integer"
+PYTHON
+	done
+}
+
+@test "convert, combine: sources stay with the trace" {
+	make_trace a.json 41 40
+	"$PYTHON" - <<'PYTHON'
+import json
+trace = json.load(open("a.json"))
+trace["file_info"] = {
+    "files": {"/srv/app/work.py": ["def a():\n    return \"é\\\\\"\n", 2],
+              "/srv/app/leaf.py": ["x = '\U0001f600'\n" * 3000, 3000],
+              "/never/called.py": ["pass", 1]},
+    "functions": {"Cls.work (/srv/app/work.py:3)": ["/srv/app/work.py", 3]}}
+json.dump(trace, open("a.json", "w"))
+PYTHON
+	"$VIZBPF" convert -q a.json b.json
+	"$VIZBPF" combine -q b.json a.json -o c.json.gz
+	"$VIZBPF" convert -q c.json.gz d.json
+	for name in b.json d.json; do
+		[ "$(jq -r '.file_info.files | keys | join(" ")' $name)" = "/srv/app/leaf.py /srv/app/work.py" ]
+		diff <(jq '.file_info.files["/srv/app/work.py", "/srv/app/leaf.py"]' a.json) \
+			<(jq '.file_info.files["/srv/app/work.py", "/srv/app/leaf.py"]' $name)
+		[ "$(jq '.file_info.functions["Cls.work (/srv/app/work.py:3)"][1]' $name)" = 3 ]
+	done
+	# a trace without sources gets none
+	make_trace e.json 41 40
+	"$VIZBPF" convert -q e.json f.json
+	[ "$(jq 'has("file_info")' f.json)" = false ]
+	# one that breaks off in the middle of a source is named, and its calls are there
+	head -c $(($(stat -c %s a.json) - 3000)) a.json >cut.json
+	run "$VIZBPF" convert cut.json g.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"cut.json: byte "*": the file ends in the middle"* ]]
+	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' g.json)" = 40 ]
+}

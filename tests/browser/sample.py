@@ -43,6 +43,8 @@ def main():
         thread(events, tid, 40)
     events.append({"ph": "i", "pid": 4100, "tid": 4101, "ts": 1739344900.0, "s": "t",
                    "cat": "INSTANT", "name": "checkpoint"})
+    events.append({"ph": "C", "pid": 4100, "tid": 4101, "ts": 1739344901.0, "name": "queue",
+                   "args": {"waiting": 3}})
     document = {"traceEvents": events, "viztracer_metadata": {"version": "0", "overflow": False,
                 "baseTimeNanoseconds": 0}, "vizbpf_metadata": {"version": "test"}}
     with open(sys.argv[1], "w") as file:

@@ -1,10 +1,12 @@
-/* with: user/output/writer.c user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/perfetto.c
+/* with: user/output/writer.c user/output/kept.c
+ * user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/perfetto.c
  * user/output/perfetto_packet.c user/output/perfetto_deflate.c user/output/folded.c user/output/svg.c
  * user/output/speedscope.c user/output/html.c user/output/spooled.c user/output/spool.c
  * user/output/stacks.c user/output/scratch.c user/output/file.c user/output/create.c user/output/gzip.c
  * user/output/json.c user/output/buffer.c
  * user/output/reader.c user/output/reader_json.c user/output/reader_event.c
- * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/intake.c user/output/names.c
+ * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/reader_perfetto_event.c
+ * user/output/intake.c user/output/names.c
  * user/output/input.c
  * user/trace/model.c user/base/utf8.c user/base/log.c */
 /* libs: -ljson-c -lz -lprotobuf-c */

@@ -292,6 +292,13 @@ static int take_track(void *ctx, uint32_t track)
 	return in->whole->writer->ops->track(in->whole->writer, index);
 }
 
+static int take_source(void *ctx, const char *path, const char *text, size_t size)
+{
+	struct input *in = ctx;
+
+	return viz_writer__keep_source(in->whole->writer, path, text, size);
+}
+
 static int read_input(struct combination *c, struct input *in)
 {
 	struct viz_reader_sink sink = {
@@ -299,6 +306,7 @@ static int read_input(struct combination *c, struct input *in)
 		.track = take_track,
 		.calls = take_calls,
 		.event = c->writer->ops->calls_only ? NULL : take_event,
+		.source = c->writer->ops->sources ? take_source : NULL,
 		.ctx = in,
 	};
 	struct viz_trace *all = c->trace;

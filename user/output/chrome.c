@@ -108,14 +108,6 @@ static inline char *put_times(char *p, const struct chrome_prefix *prefix,
 
 static void put_flags(struct viz_buffer *b, const struct chrome *c, const struct viz_call *call)
 {
-	static const struct {
-		uint32_t flag;
-		const char *name;
-	} flags[] = {
-		{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
-		{VIZ_CALL_RAISED, "raised"},	     {VIZ_CALL_LOST_BEGIN, "lost_begin"},
-		{VIZ_CALL_LOST_END, "lost_end"},     {VIZ_CALL_INFERRED, "inferred"},
-	};
 	const char *separator = "", *args;
 	size_t i;
 
@@ -129,9 +121,9 @@ static void put_flags(struct viz_buffer *b, const struct chrome *c, const struct
 		}
 		separator = ",";
 	}
-	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (call->flags & flags[i].flag) {
-			viz_buffer__printf(b, "%s\"%s\":true", separator, flags[i].name);
+	for (i = 0; i < VIZ_CALL_MARKS; i++) {
+		if (call->flags & viz_call_marks[i].flag) {
+			viz_buffer__printf(b, "%s\"%s\":true", separator, viz_call_marks[i].name);
 			separator = ",";
 		}
 	}
@@ -435,5 +427,6 @@ const struct viz_writer_ops viz_writer_chrome = {
 	.flush = chrome__flush,
 	.end = chrome__end,
 	.free = chrome__free,
+	.sources = true,
 	.size = sizeof(struct chrome),
 };

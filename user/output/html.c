@@ -166,5 +166,6 @@ const struct viz_writer_ops viz_writer_html = {
 	.event = html__event,
 	.end = html__end,
 	.free = html__free,
+	.sources = true,
 	.size = sizeof(struct html),
 };

@@ -287,6 +287,16 @@ int viz_intake__named_track(struct viz_intake *in, uint32_t track)
 	return in->sink->track ? in->sink->track(in->sink->ctx, track) : 0;
 }
 
+int viz_intake__source(struct viz_intake *in, const char *path, const char *text, size_t size)
+{
+	return in->sink->source ? in->sink->source(in->sink->ctx, path, text, size) : 0;
+}
+
+bool viz_intake__wants_sources(const struct viz_intake *in)
+{
+	return in->sink->source != NULL;
+}
+
 bool viz_intake__wants_events(const struct viz_intake *in)
 {
 	return in->sink->event != NULL;

@@ -34,6 +34,9 @@ int viz_intake__end(struct viz_intake *in, uint32_t track, uint64_t ts, uint32_t
 int viz_intake__event(struct viz_intake *in, const struct viz_event *event);
 int viz_intake__named_process(struct viz_intake *in, uint32_t process);
 int viz_intake__named_track(struct viz_intake *in, uint32_t track);
+/* A source file that the trace carries; viz_intake__wants_sources(): whether the sink does. */
+int viz_intake__source(struct viz_intake *in, const char *path, const char *text, size_t size);
+bool viz_intake__wants_sources(const struct viz_intake *in);
 /* Whether the sink takes other events than calls. */
 bool viz_intake__wants_events(const struct viz_intake *in);
 /* What nobody here can use. */

@@ -35,6 +35,11 @@ static int put_event(void *ctx, const struct viz_event *event)
 	return w->ops->event(w, event);
 }
 
+static int put_source(void *ctx, const char *path, const char *text, size_t size)
+{
+	return viz_writer__keep_source(ctx, path, text, size);
+}
+
 struct viz_reader_sink viz_join__sink(struct viz_writer *w)
 {
 	return (struct viz_reader_sink){
@@ -43,6 +48,7 @@ struct viz_reader_sink viz_join__sink(struct viz_writer *w)
 		.calls = put_calls,
 		/* a reader gives slices of all kinds as calls where only calls are wanted */
 		.event = w->ops->calls_only ? NULL : put_event,
+		.source = w->ops->sources ? put_source : NULL,
 		.ctx = w,
 	};
 }

@@ -16,7 +16,7 @@ $(PERFETTO).h: user/output/perfetto.proto
 
 $(PERFETTO).c: $(PERFETTO).h
 
-$(PERFETTO).o: $(PERFETTO).c
+$(PERFETTO).o: $(PERFETTO).c $(PERFETTO).h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

@@ -184,35 +184,28 @@ static Vizbpf__DebugAnnotation *annotation(struct annotations *a, const char *na
 	return item;
 }
 
-/* Each member of the object @text, its value as JSON. What is too much stays together. */
-static void annotate(struct annotations *a, const char *text)
+/* Each member of the object @text, its value as JSON. What is too much stays together: false. */
+static bool annotate(struct annotations *a, const char *text)
 {
 	a->args = json_tokener_parse(text);
 	if (!json_object_is_type(a->args, json_type_object) ||
 	    json_object_object_length(a->args) > MAX_ANNOTATIONS - 8) {
 		annotation(a, "args")->string_value = (char *)text;
-		return;
+		return false;
 	}
 	json_object_object_foreach(a->args, key, value) annotation(a, key)->legacy_json_value =
 		(char *)json_object_to_json_string_ext(
 			value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	return true;
 }
 
 static void annotate_flags(struct annotations *a, uint32_t flags)
 {
-	static const struct {
-		uint32_t flag;
-		const char *name;
-	} names[] = {
-		{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
-		{VIZ_CALL_RAISED, "raised"},	     {VIZ_CALL_LOST_BEGIN, "lost_begin"},
-		{VIZ_CALL_LOST_END, "lost_end"},     {VIZ_CALL_INFERRED, "inferred"},
-	};
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (flags & names[i].flag) {
-			Vizbpf__DebugAnnotation *item = annotation(a, names[i].name);
+	for (i = 0; i < VIZ_CALL_MARKS; i++) {
+		if (flags & viz_call_marks[i].flag) {
+			Vizbpf__DebugAnnotation *item = annotation(a, viz_call_marks[i].name);
 
 			item->has_bool_value = item->bool_value = 1;
 		}
@@ -260,9 +253,9 @@ void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct vi
 	viz_buffer__free(&text);
 }
 
-/* An event of the common sequence, on any track. */
+/* An event of the common sequence, on any track. @original may be NULL. */
 static void put_event(struct viz_buffer *b, uint64_t ts, uint64_t uuid, int type,
-		      Vizbpf__TrackEvent *event)
+		      Vizbpf__TrackEvent *event, Vizbpf__Original *original)
 {
 	Vizbpf__TracePacket packet = new_packet(PERFETTO_COMMON_SEQUENCE);
 
@@ -273,7 +266,27 @@ static void put_event(struct viz_buffer *b, uint64_t ts, uint64_t uuid, int type
 	event->type = type;
 	event->track_uuid = uuid;
 	packet.track_event = event;
+	packet.original = original;
 	perfetto__packet(b, &packet);
+}
+
+/* What the reader makes the event from again. */
+static Vizbpf__Original original_of(const struct perfetto *p, const struct viz_event *from)
+{
+	const struct viz_track *track = &p->w.trace->tracks[from->track];
+	Vizbpf__Original o = VIZBPF__ORIGINAL__INIT;
+
+	o.has_type = o.has_pid = o.has_tid = 1;
+	o.type = from->type;
+	o.pid = track->pid;
+	o.tid = track->tid;
+	o.has_scope = from->type == VIZ_EVENT_INSTANT;
+	o.scope = (unsigned char)from->scope;
+	o.has_dur = from->dur != 0;
+	o.dur = from->dur;
+	o.has_id = from->id != 0;
+	o.id = from->id;
+	return o;
 }
 
 /* A track that is neither a thread nor a process. */
@@ -312,7 +325,7 @@ void perfetto__facts(struct perfetto *p, struct viz_buffer *b)
 	event.name = (char *)PERFETTO_METADATA;
 	event.debug_annotations = annotations.list;
 	event.n_debug_annotations = annotations.nr;
-	put_event(b, end, uuid, 3, &event);
+	put_event(b, end, uuid, 3, &event, NULL);
 	viz_buffer__free(&text);
 }
 
@@ -323,13 +336,16 @@ static uint32_t hash_text(uint32_t hash, const char *text)
 	return hash;
 }
 
-/* Each number among the args is a track of its own. */
+/* Each number among the args is a track of its own; the first has the event as a whole. */
 static void put_counters(struct perfetto *p, struct viz_buffer *b, const struct viz_event *from)
 {
 	uint32_t process = p->w.trace->tracks[from->track].process;
 	struct json_object *args = from->args ? json_tokener_parse(from->args) : NULL;
+	Vizbpf__Original original = original_of(p, from), *once = &original;
 	struct viz_buffer name = {0};
 
+	original.name = (char *)from->name;
+	original.args = (char *)from->args;
 	if (!json_object_is_type(args, json_type_object))
 		goto cleanup;
 	json_object_object_foreach(args, key, value)
@@ -349,7 +365,8 @@ static void put_counters(struct perfetto *p, struct viz_buffer *b, const struct 
 		put_descriptor(b, uuid, perfetto__uuid(PERFETTO_PROCESS, process), name.data, true);
 		event.has_double_counter_value = 1;
 		event.double_counter_value = json_object_get_double(value);
-		put_event(b, from->ts, uuid, 4, &event);
+		put_event(b, from->ts, uuid, 4, &event, once);
+		once = NULL;
 	}
 cleanup:
 	json_object_put(args);
@@ -386,6 +403,7 @@ static uint64_t place(struct perfetto *p, struct viz_buffer *b, const struct viz
 void perfetto__event(struct perfetto *p, struct viz_buffer *b, const struct viz_event *from)
 {
 	Vizbpf__TrackEvent event = VIZBPF__TRACK_EVENT__INIT, end = VIZBPF__TRACK_EVENT__INIT;
+	Vizbpf__Original original = original_of(p, from);
 	struct annotations annotations = {.nr = 0};
 	char *cats[1] = {(char *)from->cat};
 	uint64_t flow[1] = {from->id}, uuid;
@@ -399,8 +417,8 @@ void perfetto__event(struct perfetto *p, struct viz_buffer *b, const struct viz_
 	event.name = (char *)(from->name ? from->name : "");
 	event.categories = cats;
 	event.n_categories = from->cat ? 1 : 0;
-	if (from->args)
-		annotate(&annotations, from->args);
+	if (from->args && !annotate(&annotations, from->args))
+		original.args = (char *)from->args;
 	event.debug_annotations = annotations.list;
 	event.n_debug_annotations = annotations.nr;
 	if (from->type == VIZ_EVENT_FLOW_END) {
@@ -414,8 +432,8 @@ void perfetto__event(struct perfetto *p, struct viz_buffer *b, const struct viz_
 	} else if (from->type == VIZ_EVENT_ASYNC_END) {
 		type = 2;
 	}
-	put_event(b, from->ts, uuid, type, &event);
+	put_event(b, from->ts, uuid, type, &event, &original);
 	if (from->type == VIZ_EVENT_SLICE)
-		put_event(b, from->ts + from->dur, uuid, 2, &end);
+		put_event(b, from->ts + from->dur, uuid, 2, &end, NULL);
 	json_object_put(annotations.args);
 }

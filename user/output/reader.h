@@ -14,6 +14,8 @@ struct viz_reader_sink {
 	int (*track)(void *ctx, uint32_t track);
 	int (*calls)(void *ctx, const struct viz_call *calls, size_t nr);
 	int (*event)(void *ctx, const struct viz_event *event);
+	/* a source file that the trace carries ("file_info"), UTF-8 */
+	int (*source)(void *ctx, const char *path, const char *text, size_t size);
 	void *ctx;
 };
 

@@ -238,14 +238,6 @@ static uint64_t get_id(const struct viz_json_span *v)
 /* The flags among the members of @args, and what is left of them. */
 static uint32_t take_flags(const struct viz_json_span *args, struct viz_buffer *rest)
 {
-	static const struct {
-		uint32_t flag;
-		const char *name;
-	} flags[] = {
-		{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
-		{VIZ_CALL_RAISED, "raised"},	     {VIZ_CALL_LOST_BEGIN, "lost_begin"},
-		{VIZ_CALL_LOST_END, "lost_end"},     {VIZ_CALL_INFERRED, "inferred"},
-	};
 	const char *p = args->p + 1, *end = args->p + args->len - 1, *start, *key, *stop;
 	struct viz_json_span v;
 	uint32_t found = 0;
@@ -266,15 +258,15 @@ static uint32_t take_flags(const struct viz_json_span *args, struct viz_buffer *
 		p = p < end ? scan_value(&v, p, end + 1, &stop) : NULL;
 		if (!p)
 			return found;
-		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-			size_t len = strlen(flags[i].name);
+		for (i = 0; i < VIZ_CALL_MARKS; i++) {
+			size_t len = strlen(viz_call_marks[i].name);
 
-			if (v.type == 'w' && *v.p == 't' && !strncmp(key, flags[i].name, len) &&
-			    key[len] == '"')
+			if (v.type == 'w' && *v.p == 't' &&
+			    !strncmp(key, viz_call_marks[i].name, len) && key[len] == '"')
 				break;
 		}
-		if (i < sizeof(flags) / sizeof(flags[0])) {
-			found |= flags[i].flag;
+		if (i < VIZ_CALL_MARKS) {
+			found |= viz_call_marks[i].flag;
 		} else {
 			if (rest->len)
 				viz_buffer__add(rest, ",", 1);

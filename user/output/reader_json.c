@@ -9,6 +9,9 @@
 
 /* One event, or one metadata document, has to fit into this. */
 #define EVENT_MAX (64 * 1024 * 1024)
+/* Of a key, which can be a path, and of a source with its escapes: longer ones are left out. */
+#define KEY_MAX (64 * 1024)
+#define SOURCE_MAX (8 * 1024 * 1024)
 
 static int broken(struct viz_reading *r, const char *what)
 {
@@ -179,65 +182,166 @@ static int read_document(struct viz_reading *r, const char *key)
 	return err;
 }
 
-/* The key of the next member, up to behind the colon. */
-static int read_key(struct viz_reading *r, char *key, size_t size)
+/* The string that comes next, as it stands in the file; what is longer than @most is left out,
+ * and @b empty. */
+static int read_string(struct viz_reading *r, struct viz_buffer *b, size_t most)
 {
 	struct viz_input *in = &r->input;
-	size_t n = 0;
-	char c = 0;
-	int err;
+	bool escape = false, long_ = false;
+	size_t start;
+	int err = expect(r, '"');
 
-	err = expect(r, '"');
-	while (!err) {
-		for (; in->pos < in->len; in->pos++) {
-			c = in->data[in->pos];
-			if (c == '"')
+	for (b->len = 0; !err; err = more(r)) {
+		for (start = in->pos; in->pos < in->len; in->pos++) {
+			if (in->data[in->pos] == '"' && !escape)
 				break;
-			/* no key that matters has a backslash */
-			if (c == '\\')
-				return broken(r, "unexpected key");
-			if (n + 1 < size)
-				key[n++] = c;
+			escape = !escape && in->data[in->pos] == '\\';
 		}
-		if (in->pos < in->len)
-			break;
-		err = more(r);
+		long_ |= in->pos - start > most - b->len;
+		if (!long_)
+			viz_buffer__add(b, in->data + start, in->pos - start);
+		if (in->pos == in->len)
+			continue;
+		in->pos++;
+		if (long_)
+			b->len = 0;
+		return b->failed ? -ENOMEM : 0;
 	}
-	key[n] = '\0';
+	return err;
+}
+
+/* Behind '{' or the value of a member: *@there says whether another member follows, the key of
+ * which is in @key. Takes the closing brace. A comma may stand before it. */
+static int next_member(struct viz_reading *r, bool first, struct viz_buffer *key, bool *there)
+{
+	char c;
+	int err = peek(r, &c);
+
+	if (!err && c == ',' && !first) {
+		r->input.pos++;
+		err = peek(r, &c);
+	} else if (!err && c != '}' && !first) {
+		return broken(r, "expected ',' or '}'");
+	}
 	if (err)
 		return err;
-	in->pos++;
-	return expect(r, ':');
+	*there = c != '}';
+	if (!*there) {
+		r->input.pos++;
+		return 0;
+	}
+	err = read_string(r, key, KEY_MAX);
+	viz_buffer__add(key, "", 1);
+	if (!err && key->failed)
+		err = -ENOMEM;
+	return err ? err : expect(r, ':');
+}
+
+/* What is read of "file_info": a path, a source, and both without escapes. */
+struct texts {
+	struct viz_buffer key, source, path, text;
+};
+
+/* [source, number of lines] */
+static int read_source(struct viz_reading *r, struct texts *t)
+{
+	char c;
+	int err = peek(r, &c);
+
+	if (err)
+		return err;
+	if (c != '[')
+		return skip_value(r);
+	r->input.pos++;
+	err = peek(r, &c);
+	if (!err && c == '"')
+		err = read_string(r, &t->source, SOURCE_MAX);
+	for (; !err; err = skip_value(r)) {
+		err = peek(r, &c);
+		if (err || (c != ',' && c != ']'))
+			return err ? err : broken(r, "expected ',' or ']'");
+		r->input.pos++;
+		if (c == ']')
+			break;
+	}
+	if (err || !t->source.len)
+		return err;
+	t->path.len = t->text.len = 0;
+	viz_json__unescape(&t->path, t->key.data, strlen(t->key.data));
+	viz_buffer__add(&t->path, "", 1);
+	viz_json__unescape(&t->text, t->source.data, t->source.len);
+	if (t->path.failed || t->text.failed)
+		return -ENOMEM;
+	return viz_intake__source(r->intake, t->path.data, t->text.data, t->text.len);
+}
+
+static int read_files(struct viz_reading *r, struct texts *t)
+{
+	bool there = false, first = true;
+	int err = expect(r, '{');
+
+	for (; !err; first = false) {
+		err = next_member(r, first, &t->key, &there);
+		if (err || !there)
+			break;
+		t->source.len = 0;
+		err = read_source(r, t);
+	}
+	return err;
+}
+
+/* {"files": {path: [source, lines]}, "functions": ...}, of which the sources are kept: the rest
+ * follows from the calls. */
+static int read_file_info(struct viz_reading *r)
+{
+	struct texts t = {0};
+	bool there = false, first = true;
+	char c;
+	int err;
+
+	err = peek(r, &c);
+	if (err)
+		return err;
+	if (c != '{' || !viz_intake__wants_sources(r->intake))
+		return skip_value(r);
+	r->input.pos++;
+	for (; !err; first = false) {
+		err = next_member(r, first, &t.key, &there);
+		if (err || !there)
+			break;
+		err = peek(r, &c);
+		if (!err)
+			err = c == '{' && !strcmp(t.key.data, "files") ? read_files(r, &t)
+								       : skip_value(r);
+	}
+	viz_buffer__free(&t.key);
+	viz_buffer__free(&t.source);
+	viz_buffer__free(&t.path);
+	viz_buffer__free(&t.text);
+	return err;
 }
 
 static int read_object(struct viz_reading *r)
 {
-	char key[64], c;
-	int err;
+	struct viz_buffer key = {0};
+	bool there = false, first = true;
+	int err = expect(r, '{');
 
-	err = expect(r, '{');
-	if (err)
-		return err;
-	err = peek(r, &c);
-	while (!err && c != '}') {
-		err = read_key(r, key, sizeof(key));
-		if (err)
-			return err;
-		if (!strcmp(key, "traceEvents"))
+	for (; !err; first = false) {
+		err = next_member(r, first, &key, &there);
+		if (err || !there)
+			break;
+		if (!strcmp(key.data, "traceEvents"))
 			err = read_events(r);
-		else if (!strcmp(key, "viztracer_metadata") || !strcmp(key, "vizbpf_metadata"))
-			err = read_document(r, key);
+		else if (!strcmp(key.data, "viztracer_metadata") ||
+			 !strcmp(key.data, "vizbpf_metadata"))
+			err = read_document(r, key.data);
+		else if (!strcmp(key.data, "file_info"))
+			err = read_file_info(r);
 		else
 			err = skip_value(r);
-		if (!err)
-			err = peek(r, &c);
-		if (!err && c == ',') {
-			r->input.pos++;
-			err = peek(r, &c);
-		} else if (!err && c != '}') {
-			return broken(r, "expected ',' or '}'");
-		}
 	}
+	viz_buffer__free(&key);
 	return err;
 }
 

@@ -10,35 +10,11 @@
 
 #include "../base/log.h"
 #include "perfetto_ids.h"
-#include "protobuf.h"
-#include "reader_json.h"
+#include "reader_perfetto.h"
 
 #define PACKET_MAX (64 * 1024 * 1024)
 /* More sequences or names than this are a broken file, not a large one. */
 #define INDEX_MAX (16 * 1024 * 1024)
-
-/* A track's sequence. */
-struct sequence {
-	uint32_t track; /* index in the trace */
-	uint64_t clock;
-	bool known;
-};
-
-struct decoder {
-	struct viz_reading *r;
-	struct sequence *sequences; /* by id */
-	uint32_t nr_sequences;
-	uint32_t *threads; /* by track number of the file: 1 + track index */
-	uint32_t nr_threads;
-	uint32_t *funcs; /* by iid: 1 + function index */
-	uint32_t nr_funcs;
-	struct viz_buffer name, args, cat, key, unpacked;
-};
-
-struct packet {
-	uint64_t ts, clock_id, sequence, flags;
-	struct cursor clocks, event, interned, compressed, descriptor, defaults;
-};
 
 /* Room for index @want in a table of @size byte elements. */
 static int follow(void **table, uint32_t *nr, uint64_t want, size_t size)
@@ -96,16 +72,11 @@ static void scan_packet(struct cursor *c, struct packet *p)
 		case 60:
 			p->descriptor = f.bytes;
 			break;
+		case 50010:
+			p->original = f.bytes;
+			break;
 		}
 	}
-}
-
-static const char *text_of(struct viz_buffer *b, const struct cursor *bytes)
-{
-	b->len = 0;
-	viz_buffer__add(b, bytes->p, (size_t)(bytes->end - bytes->p));
-	viz_buffer__add(b, "", 1);
-	return b->failed ? NULL : b->data;
 }
 
 static int take_clocks(struct decoder *d, const struct packet *p)
@@ -153,7 +124,7 @@ static int take_thread(struct decoder *d, uint64_t uuid, struct cursor thread)
 		else if (f.number == 2)
 			tid = (uint32_t)f.value;
 		else if (f.number == 5)
-			name = text_of(&d->name, &f.bytes);
+			name = decoder__text(&d->name, &f.bytes);
 	}
 	err = follow((void **)&d->threads, &d->nr_threads, (uint32_t)uuid, sizeof(*d->threads));
 	if (err)
@@ -178,7 +149,7 @@ static int take_process(struct decoder *d, struct cursor process)
 		if (f.number == 1)
 			pid = (uint32_t)f.value;
 		else if (f.number == 6)
-			name = text_of(&d->name, &f.bytes);
+			name = decoder__text(&d->name, &f.bytes);
 	}
 	index = viz_intake__process(d->r->intake, pid);
 	if (index == UINT32_MAX)
@@ -255,13 +226,13 @@ static int take_interned(struct decoder *d, struct cursor c)
 		if (f.number == 1)
 			iid = f.value;
 		else if (f.number == 2)
-			name = text_of(&d->name, &f.bytes);
+			name = decoder__text(&d->name, &f.bytes);
 	}
 	while (next_field(&places, &f)) {
 		if (f.number == 2)
-			file = text_of(&d->cat, &f.bytes);
+			file = decoder__text(&d->cat, &f.bytes);
 		else if (f.number == 3)
-			name = text_of(&d->name, &f.bytes);
+			name = decoder__text(&d->name, &f.bytes);
 		else if (f.number == 4)
 			line = f.value;
 	}
@@ -275,108 +246,6 @@ static int take_interned(struct decoder *d, struct cursor c)
 		return -ENOMEM;
 	d->funcs[iid] = func + 1;
 	return 0;
-}
-
-/* What an event is made of, with its annotations as JSON members in d->args. */
-struct decoded {
-	uint64_t type, iid, uuid, flow;
-	bool terminating;
-	double value;
-	uint64_t shift; /* of the begin */
-	uint32_t flags;
-	const char *name, *cat;
-	struct cursor metadata; /* the JSON of that annotation */
-};
-
-static void take_annotation(struct decoder *d, struct cursor c, struct decoded *e)
-{
-	static const struct {
-		uint32_t flag;
-		const char *name;
-	} flags[] = {
-		{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
-		{VIZ_CALL_RAISED, "raised"},	     {VIZ_CALL_LOST_BEGIN, "lost_begin"},
-		{VIZ_CALL_LOST_END, "lost_end"},     {VIZ_CALL_INFERRED, "inferred"},
-	};
-	struct cursor json = {0}, text = {0};
-	const char *key = "";
-	bool truth = false;
-	struct field f;
-	size_t i;
-
-	while (next_field(&c, &f)) {
-		if (f.number == 10)
-			key = text_of(&d->key, &f.bytes);
-		else if (f.number == 9)
-			json = f.bytes;
-		else if (f.number == 6)
-			text = f.bytes;
-		else if (f.number == 2)
-			truth = f.value;
-	}
-	for (i = 0; truth && key && i < sizeof(flags) / sizeof(flags[0]); i++)
-		if (!strcmp(flags[i].name, key))
-			e->flags |= flags[i].flag;
-	if (!key || (!json.p && !text.p))
-		return;
-	if (json.p && !strcmp(key, PERFETTO_METADATA)) {
-		e->metadata = json;
-		return;
-	}
-	if (json.p && !strcmp(key, PERFETTO_SHIFTED)) {
-		for (; json.p < json.end && *json.p >= '0' && *json.p <= '9'; json.p++)
-			e->shift = e->shift * 10 + (uint64_t)(*json.p - '0');
-		return;
-	}
-	if (d->args.len)
-		viz_buffer__add(&d->args, ",", 1);
-	viz_buffer__quoted(&d->args, key);
-	viz_buffer__add(&d->args, ":", 1);
-	if (json.p) {
-		viz_buffer__add(&d->args, json.p, (size_t)(json.end - json.p));
-	} else {
-		viz_buffer__add(&d->args, "\"", 1);
-		viz_buffer__escaped(&d->args, (const char *)text.p, (size_t)(text.end - text.p));
-		viz_buffer__add(&d->args, "\"", 1);
-	}
-}
-
-static void scan_event(struct decoder *d, struct cursor c, struct decoded *e)
-{
-	struct field f;
-
-	memset(e, 0, sizeof(*e));
-	d->args.len = 0;
-	while (next_field(&c, &f)) {
-		switch (f.number) {
-		case 4:
-			take_annotation(d, f.bytes, e);
-			break;
-		case 9:
-			e->type = f.value;
-			break;
-		case 10:
-			e->iid = f.value;
-			break;
-		case 11:
-			e->uuid = f.value;
-			break;
-		case 22:
-			e->cat = text_of(&d->cat, &f.bytes);
-			break;
-		case 23:
-			e->name = text_of(&d->name, &f.bytes);
-			break;
-		case 44:
-			memcpy(&e->value, &f.value, 8);
-			break;
-		case 47:
-		case 48:
-			e->flow = f.value;
-			e->terminating = f.number == 48;
-			break;
-		}
-	}
 }
 
 static int take_call(struct decoder *d, const struct packet *p, const struct decoded *e)
@@ -400,46 +269,6 @@ static int take_call(struct decoder *d, const struct packet *p, const struct dec
 	return viz_intake__begin(intake, s->track, ts + e->shift, func,
 				 e->flags | (d->r->trace->funcs[func].file[0] ? 0 : VIZ_CALL_C),
 				 d->args.data, d->args.len);
-}
-
-/* Slices beside the calls, instants, counters, flows: as far as the format keeps them apart. */
-static int take_event(struct decoder *d, const struct packet *p, const struct decoded *e)
-{
-	struct viz_event event = {.ts = p->ts, .scope = 't', .name = e->name, .cat = e->cat};
-	uint32_t index = (uint32_t)e->uuid;
-	struct viz_buffer args = {0};
-	int err = -ENOMEM;
-
-	switch (e->uuid >> 32) {
-	case PERFETTO_FACTS:
-		return e->metadata.p
-			       ? viz_reading__metadata(d->r, "vizbpf_metadata",
-						       (const char *)e->metadata.p,
-						       (size_t)(e->metadata.end - e->metadata.p))
-			       : 0;
-	case PERFETTO_THREAD:
-		break;
-	default:
-		viz_intake__skip(d->r->intake);
-		return 0;
-	}
-	if (index >= d->nr_threads || !d->threads[index] || e->type != 3 || !e->name)
-		return -EBADMSG;
-	event.track = d->threads[index] - 1;
-	if (e->flow) {
-		event.type = e->terminating ? VIZ_EVENT_FLOW_END : VIZ_EVENT_FLOW_START;
-		event.id = e->flow;
-	}
-	if (d->args.len) {
-		viz_buffer__add(&args, "{", 1);
-		viz_buffer__add(&args, d->args.data, d->args.len);
-		viz_buffer__add(&args, "}", 2);
-		event.args = args.data;
-	}
-	if (!args.failed)
-		err = viz_intake__event(d->r->intake, &event);
-	viz_buffer__free(&args);
-	return err;
 }
 
 static int take_packets(struct decoder *d, struct cursor c, int depth);
@@ -497,13 +326,17 @@ static int take_packet(struct decoder *d, struct cursor c, int depth)
 		err = take_interned(d, p.interned);
 	if (err || !p.event.p)
 		return err;
-	scan_event(d, p.event, &event);
+	decoder__scan_event(d, p.event, &event);
 	if (d->args.failed || d->name.failed || d->cat.failed)
 		return -ENOMEM;
 	if (p.sequence >= PERFETTO_TRACK_SEQUENCE)
 		return take_call(d, &p, &event);
-	return viz_intake__wants_events(d->r->intake) || event.metadata.p
-		       ? take_event(d, &p, &event)
+	if (p.original.p)
+		return decoder__take_event(d, &p, &event);
+	return event.metadata.p
+		       ? viz_reading__metadata(d->r, "vizbpf_metadata",
+					       (const char *)event.metadata.p,
+					       (size_t)(event.metadata.end - event.metadata.p))
 		       : 0;
 }
 
@@ -583,6 +416,7 @@ int viz_reading__perfetto(struct viz_reading *r)
 	viz_buffer__free(&d.args);
 	viz_buffer__free(&d.cat);
 	viz_buffer__free(&d.key);
+	viz_buffer__free(&d.text);
 	viz_buffer__free(&d.unpacked);
 	return err;
 }

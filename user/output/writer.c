@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "kept.h"
 
 /* The longest suffix that fits wins: ".speedscope.json" before ".json". */
 static const struct {
@@ -78,6 +79,7 @@ void viz_writer__free(struct viz_writer *w)
 		return;
 	w->ops->free(w);
 	viz_output__free(w->out);
+	viz_kept__free(w->kept);
 	free(w);
 }
 
@@ -110,4 +112,15 @@ void viz_writer__sources(struct viz_writer *w, viz_source_fn read_source, void *
 {
 	w->read_source = read_source;
 	w->source_ctx = ctx;
+}
+
+int viz_writer__keep_source(struct viz_writer *w, const char *path, const char *text, size_t size)
+{
+	if (!w->kept) {
+		w->kept = viz_kept__new();
+		if (!w->kept)
+			return -errno;
+		viz_writer__sources(w, viz_kept__read, w->kept);
+	}
+	return viz_kept__add(w->kept, path, text, size);
 }

@@ -18,6 +18,7 @@
 
 struct viz_writer;
 struct viz_output; /* output/file.h: where bytes go */
+struct viz_kept; /* output/kept.h */
 
 struct viz_writer_ops {
 	const char *suffix; /* ".json", ".pftrace", ... */
@@ -34,6 +35,7 @@ struct viz_writer_ops {
 	int (*end)(struct viz_writer *w);
 	void (*free)(struct viz_writer *w);
 	bool calls_only; /* event() is there, and does nothing */
+	bool sources; /* the format has room for source files */
 	size_t size; /* of the writer's own struct, which begins with struct viz_writer */
 };
 
@@ -51,6 +53,7 @@ struct viz_writer {
 	struct viz_output *out; /* owned */
 	viz_source_fn read_source; /* NULL: sources are not wanted */
 	void *source_ctx;
+	struct viz_kept *kept; /* owned: sources out of the file that is read, or NULL */
 };
 
 /*
@@ -67,6 +70,8 @@ const char *viz_writer__check(const char *path);
 bool viz_writer__gzip(const char *path);
 /* Sources are to be included, for formats that can; they are read in end(). */
 void viz_writer__sources(struct viz_writer *w, viz_source_fn read_source, void *ctx);
+/* Such a file's text, when it comes out of another trace. 0 or -errno. */
+int viz_writer__keep_source(struct viz_writer *w, const char *path, const char *text, size_t size);
 
 extern const struct viz_writer_ops viz_writer_chrome, viz_writer_perfetto, viz_writer_folded,
 	viz_writer_svg, viz_writer_speedscope, viz_writer_html;

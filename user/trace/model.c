@@ -6,6 +6,12 @@
 
 #include "../base/utf8.h"
 
+const struct viz_call_mark viz_call_marks[VIZ_CALL_MARKS] = {
+	{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
+	{VIZ_CALL_RAISED, "raised"},	     {VIZ_CALL_LOST_BEGIN, "lost_begin"},
+	{VIZ_CALL_LOST_END, "lost_end"},     {VIZ_CALL_INFERRED, "inferred"},
+};
+
 #define BLOCK_SIZE (64 * 1024)
 /* A name or a path longer than this is hostile or broken; what is kept identifies it still. */
 #define NAME_MAX_BYTES 4096

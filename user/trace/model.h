@@ -61,6 +61,13 @@ enum viz_call_flag {
 	VIZ_CALL_C = 64, /* a C function */
 };
 
+/* What the flags but the last are called in a trace file. */
+enum { VIZ_CALL_MARKS = 6 };
+extern const struct viz_call_mark {
+	uint32_t flag;
+	const char *name;
+} viz_call_marks[VIZ_CALL_MARKS];
+
 /* A completed call. 32 bytes; calls arrive in order of completion within a track. */
 struct viz_call {
 	uint64_t begin;
