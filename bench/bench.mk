@@ -6,12 +6,12 @@ BENCH_RUN = BUILD=$(abspath $(BUILD)) BENCH_QUICK=$(BENCH_QUICK)
 # All of vizbpf but its main().
 BENCH_OBJECTS = $(filter-out $(BUILD)/user/main.o,$(OBJECTS))
 
-$(BUILD)/bench/micro_formatter: bench/micro_formatter.c $(BUILD)/vizbpf
+$(BUILD)/bench/micro_%: bench/micro_%.c $(BUILD)/vizbpf
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BENCH_OBJECTS) $(LDLIBS)
 
-bench: $(BUILD)/vizbpf $(BUILD)/bench/micro_formatter
+bench: $(BUILD)/vizbpf $(BUILD)/bench/micro_formatter $(BUILD)/bench/micro_backlog
 	$(Q)$(BENCH_RUN) bench/run --python $(BENCH_PYTHON) $(BENCH)
 
 # docs/benchmarks.md from the last run.

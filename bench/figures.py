@@ -114,15 +114,14 @@ def save_million(setting):
 
 
 def long_trace(setting):
-    """Memory and CPU of vizbpf for a long trace, with pauses, so that a ring that is too small
-    for the machine does not lose half of it."""
+    """Memory and CPU of vizbpf for a long trace, made without a pause."""
     tool = tools.Vizbpf(setting.python, setting.vizbpf, "trampoline")
     why = tool.absent()
     if why:
         return {"trampoline": why}
     times = 20 if setting.quick else 93
     path = setting.path("long.json")
-    run = tools.measure(tool, "recursion", 1, path, times, ("--pause", "0.02"))
+    run = tools.measure(tool, "recursion", 1, path, times)
     os.unlink(path)
     return {"calls": run["recorded"], "lost": run["lost"], "peak memory, MB":
             run["tool_memory"] / 1024, "of it not backed by files, MB": run["tool_own"] / 1024,
@@ -162,6 +161,21 @@ def reader_rate(setting):
         # 13529 calls of fib(19), 8 of them a workload, 4 * 4 workloads, two records each
         rates.append((2 * 13529 * 8 * 16 - 2 * run["lost"]) / spent / MILLION)
     return {"M records/s": median(rates), "lost": lost}
+
+
+def backlog(setting):
+    """bench/micro_backlog.c: 20 M records/s for a second, into a ring of 64 MiB, unread."""
+    program = os.path.join(os.path.dirname(setting.vizbpf), "bench", "micro_backlog")
+    if not os.path.exists(program):
+        return {"backlog": "not built (make bench builds it)"}
+    runs = []
+    for _ in range(setting.rounds):
+        done = subprocess.run([program], stdout=subprocess.PIPE, universal_newlines=True, check=True)
+        runs.append([float(n) for n in re.search(
+            r"(\d+) lost, .* mover ([\d.]+) M.* reader ([\d.]+) M", done.stdout).groups()])
+    lost, mover, reader = zip(*runs)
+    return {"lost": median(lost), "moved, M records/s of CPU": median(mover),
+            "read, M records/s of CPU": median(reader)}
 
 
 def named_sleeper(python, name):
@@ -298,6 +312,7 @@ FIGURES = {
     "stop to JSON of 1,000,000 calls": save_million,
     "long trace": long_trace,
     "reader": reader_rate,
+    "backlog": backlog,
     "idle -a": idle_cost,
     "more processes": many_processes,
     "formatter": formatter,
