@@ -3,8 +3,8 @@
  * Engine trampoline without the rest of vizbpf: attaches, reads, prints what it
  * saw.
  *
- *   driver PID [-d SECONDS] [-r RING_BYTES] [-m MIN_NS] [-R NAME] [-f] [-s
- * PAUSE_MS]
+ *   driver PID [-d SECONDS] [-r RING_BYTES] [-m MIN_NS] [-R NAME] [-T NAME]
+ *          [-D DEPTH] [-f] [-s PAUSE_MS]
  *
  * SIGINT or SIGTERM ends it. Prints "up" when the recorder
  * runs in the target. At the end one line for each function:
@@ -45,7 +45,7 @@ struct stack {
 static struct func *funcs;
 static uint32_t nr_funcs;
 static struct stack stacks[THREADS];
-static const char *reject_name;
+static const char *reject_name, *tree_name;
 static uint64_t backwards, lost_told, records, gaps, running_frames, reordered;
 static unsigned int current;
 static int greenlets, pause_ms = 1;
@@ -63,19 +63,27 @@ static void text(char *out, size_t size, const uint8_t *data, uint32_t bytes, ui
 	out[n] = 0;
 }
 
-static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject)
+static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 {
 	struct func f = {.line = code->line};
 
 	(void)ctx;
 	text(f.name, sizeof(f.name), code->name, code->name_size, code->name_kind);
 	text(f.file, sizeof(f.file), code->file, code->file_size, code->file_kind);
-	*reject = reject_name && !strcmp(f.name, reject_name);
 	if (nr_funcs == FUNCS)
 		return -ENOSPC;
 	*func = nr_funcs;
 	funcs[nr_funcs++] = f;
 	return 0;
+}
+
+static enum viz_verdict judge(void *ctx, uint32_t func)
+{
+	(void)ctx;
+	if (reject_name && !strcmp(funcs[func].name, reject_name))
+		return VIZ_VERDICT_DROP_SELF;
+	return tree_name && !strcmp(funcs[func].name, tree_name) ? VIZ_VERDICT_DROP_TREE
+								 : VIZ_VERDICT_RECORD;
 }
 
 static struct stack *stack_of(uint32_t tid)
@@ -187,8 +195,12 @@ static struct viz_trampoline *tramps[TRAMPS];
 static struct viz_interpreter interps[TRAMPS];
 static unsigned int nr_tramps, serials[TRAMPS], processes;
 
-static const struct viz_trampoline_sink sink = {NULL,	    on_code, on_edges,
-						on_running, on_lost, on_gap};
+static const struct viz_trampoline_sink sink = {.code = on_code,
+						.judge = judge,
+						.edges = on_edges,
+						.running = on_running,
+						.lost = on_lost,
+						.gap = on_gap};
 
 /* A session is told of forks by the kernel, here the rings tell. */
 static void look_for_children(void)
@@ -306,7 +318,7 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	funcs = calloc(FUNCS, sizeof(*funcs));
-	while ((opt = getopt(argc, argv, "d:r:m:R:s:fgv")) > 0) {
+	while ((opt = getopt(argc, argv, "d:r:m:R:T:D:s:fgv")) > 0) {
 		switch (opt) {
 		case 'd':
 			seconds = atof(optarg);
@@ -319,6 +331,14 @@ int main(int argc, char **argv)
 			break;
 		case 'R':
 			reject_name = optarg;
+			params.judges = true;
+			break;
+		case 'T':
+			tree_name = optarg;
+			params.judges = true;
+			break;
+		case 'D':
+			params.max_depth = (uint32_t)atoi(optarg);
 			break;
 		case 's':
 			pause_ms = atoi(optarg);

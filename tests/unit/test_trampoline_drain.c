@@ -20,9 +20,9 @@ static struct viz_tramp_file file = {.fd = -1};
 static struct viz_instance *rings[1] = {&in};
 static uint32_t codes, enters, leaves, threads, lost_enters, running, last_tid;
 static char last_name[300];
-static bool reject_all;
+static enum viz_verdict verdict;
 
-static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject)
+static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 {
 	(void)ctx;
 	if (code->name_size > VIZ_NAME_MAX || code->file_size > VIZ_PATH_MAX)
@@ -30,8 +30,13 @@ static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool 
 	memcpy(last_name, code->name, code->name_size);
 	last_name[code->name_size] = 0;
 	*func = codes++;
-	*reject = reject_all;
 	return 0;
+}
+
+static enum viz_verdict judge(void *ctx, uint32_t func)
+{
+	(void)ctx, (void)func;
+	return verdict;
 }
 
 static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr)
@@ -62,6 +67,7 @@ static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t e, uint64_t l
 
 static const struct viz_trampoline_sink sink = {
 	.code = on_code,
+	.judge = judge,
 	.edges = on_edges,
 	.running = on_running,
 	.lost = on_lost,
@@ -102,7 +108,7 @@ static void fresh(void)
 	if (in.ring == MAP_FAILED)
 		abort();
 	codes = enters = leaves = threads = lost_enters = running = last_tid = 0;
-	reject_all = false;
+	verdict = VIZ_VERDICT_RECORD;
 }
 
 static void put(unsigned int kind, uint64_t clock, uint64_t what)
@@ -156,7 +162,7 @@ static void test_good(void)
 static void test_reject(void)
 {
 	fresh();
-	reject_all = true;
+	verdict = VIZ_VERDICT_DROP_SELF;
 	in.ring->codes[9].id = 1;
 	in.ring->codes[10].id = 5;
 	put(VIZ_RECORD_THREAD, 100, 7);
@@ -167,6 +173,24 @@ static void test_reject(void)
 	ok(in.ring->codes[9].id == (1 | VIZ_REC_REJECT), "the verdict is at the recorder");
 	ok(in.ring->codes[10].id == 5, "a place that is another's by now is left alone");
 	ok(!enters, "and no edge comes through");
+	fresh();
+	verdict = VIZ_VERDICT_DROP_TREE;
+	in.ring->codes[9].id = 1;
+	put(VIZ_RECORD_THREAD, 100, 7);
+	put_code(1, 9, "f");
+	put(VIZ_RECORD_ENTER, 110, 1);
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(in.ring->codes[9].id == (1 | VIZ_REC_TREE), "with all it calls");
+	ok(enters == 1, "whose edges are needed");
+	fresh();
+	verdict = VIZ_VERDICT_UNKNOWN;
+	in.ring->codes[9].id = 1;
+	put_code(1, 9, "f");
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(in.ring->codes[9].id == 1, "no verdict so far");
+	verdict = VIZ_VERDICT_RECORD;
+	viz_reader__judge_again(&in, &sink);
+	ok(in.ring->codes[9].id == (1 | VIZ_REC_JUDGED), "but later");
 }
 
 static void test_hostile(void)

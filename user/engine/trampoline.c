@@ -193,6 +193,13 @@ static const char *step_text(uint32_t step)
 	}
 }
 
+/* Who calls cannot be told from the order of calls any more. */
+static void mark_switches(struct viz_rec_ring *ring)
+{
+	__atomic_store_n(&ring->chains, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->filter, 0, __ATOMIC_RELAXED);
+}
+
 static void came_up(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_rec_ring *ring = in->ring;
@@ -205,7 +212,7 @@ static void came_up(struct viz_trampoline *t, struct viz_instance *in)
 	}
 	in->state = VIZ_TRAMPOLINE_UP;
 	if (t->switches)
-		ring->chains = 1;
+		mark_switches(ring);
 	if (t->child) {
 		viz_instance__note(t, in,
 				   in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
@@ -304,7 +311,14 @@ void viz_trampoline__switches(struct viz_trampoline *t)
 	t->switches = true;
 	for (int i = 0; i < t->nr_instances; i++)
 		if (t->instances[i].ring)
-			__atomic_store_n(&t->instances[i].ring->chains, 1, __ATOMIC_RELAXED);
+			mark_switches(t->instances[i].ring);
+}
+
+void viz_trampoline__judge_again(struct viz_trampoline *t, const struct viz_trampoline_sink *sink)
+{
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].ring)
+			viz_reader__judge_again(&t->instances[i], sink);
 }
 
 enum viz_trampoline_state viz_trampoline__state(const struct viz_trampoline *t)

@@ -16,6 +16,7 @@
 
 #include "../guardian.h"
 #include "../target/interpreter.h"
+#include "../trace/filter.h"
 #include "../trace/timeline.h"
 
 struct viz_trampoline;
@@ -24,6 +25,8 @@ struct viz_trampoline_params {
 	size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16 MiB */
 	bool follow; /* forked children record, too: see viz_trampoline__forked() */
 	uint64_t min_duration; /* ns; calls that are shorter are left out when that is cheap */
+	uint32_t max_depth; /* the same for calls that are deeper; 0: no limit */
+	bool judges; /* the sink's verdicts are not always VIZ_VERDICT_RECORD */
 	struct viz_guardian *guardian; /* NULL: nobody puts things back if vizbpf is killed */
 };
 
@@ -34,9 +37,12 @@ struct viz_trampoline_params {
  */
 struct viz_trampoline_sink {
 	void *ctx;
-	/* A function is seen first. Sets the index for its edges (UINT32_MAX: none),
-	 * and *reject to have no more of it. */
-	int (*code)(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject);
+	/* A function is seen first. Sets the index for its edges (UINT32_MAX: none). */
+	int (*code)(void *ctx, const struct viz_code *code, uint32_t *func);
+	/* What the recorder can leave out from now on: of a DROP_SELF there are no edges at
+	 * all, the others have to be judged here once more. UNKNOWN: record, ask again when
+	 * told (viz_trampoline__judge_again()). */
+	enum viz_verdict (*judge)(void *ctx, uint32_t func);
 	int (*edges)(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr);
 	/* The calls that were open at the attach, outermost first. */
 	int (*running)(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
@@ -85,6 +91,8 @@ uint64_t viz_trampoline__waiting(const struct viz_trampoline *t);
 /* 0: the last drain has handed over all that was there; else the time (ns) up to
  * which it has. */
 uint64_t viz_trampoline__behind(const struct viz_trampoline *t);
+/* The sink can judge what was UNKNOWN. */
+void viz_trampoline__judge_again(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
 /* The program switches C stacks (greenlets): edges tell the caller where it is
  * not the call before. */
 void viz_trampoline__switches(struct viz_trampoline *t);

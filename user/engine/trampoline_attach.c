@@ -187,8 +187,13 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	if (t->mode == VIZ_REC_MONITOR)
 		k->holder = find_holder(t, in->interp);
 	viz_debug(VIZ_LOG_ENGINE, "pid %d: the GIL's holder is at %#lx", t->pid, k->holder);
-	if (t->params.min_duration)
-		k->min_ticks = viz_tramp_clock__ticks(&t->clock, t->params.min_duration);
+	/* a little less: how fast the counter goes is known better later on */
+	k->min_ticks = viz_tramp_clock__ticks(&t->clock, t->params.min_duration -
+								 t->params.min_duration / 256);
+	if (t->params.max_depth <= VIZ_REC_DEPTH)
+		k->max_depth = t->params.max_depth;
+	k->filter = k->max_depth || t->params.judges;
+	k->judged = t->params.judges ? 0 : VIZ_REC_JUDGED;
 	k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);
 	k->follow = t->params.follow;
 	k->pid = (uint32_t)ns_pid;

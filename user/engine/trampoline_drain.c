@@ -76,20 +76,40 @@ static uint32_t func_of(const struct viz_tramp_reader *r, uint32_t id)
 	return id < r->nr_funcs ? r->funcs[id] : UINT32_MAX;
 }
 
-/* Tells the recorder to have no more of this code object. The place may be
- * another's by now. */
-static void reject(struct viz_rec_ring *ring, uint32_t place, uint32_t id)
+/* Tells the recorder the verdict on this code object. The place may be another's by now. */
+static void tell(struct viz_rec_ring *ring, uint32_t place, uint32_t id, enum viz_verdict verdict)
 {
+	static const uint64_t bits[] = {[VIZ_VERDICT_RECORD] = VIZ_REC_JUDGED,
+					[VIZ_VERDICT_DROP_TREE] = VIZ_REC_TREE,
+					[VIZ_VERDICT_DROP_SELF] = VIZ_REC_REJECT};
 	uint64_t *word, expect, wish;
 
-	if (place >= VIZ_REC_CODES)
+	if (place >= VIZ_REC_CODES || verdict == VIZ_VERDICT_UNKNOWN)
 		return;
 	word = &ring->codes[place].id;
 	expect = __atomic_load_n(word, __ATOMIC_RELAXED);
 	if ((uint32_t)expect != id)
 		return;
-	wish = expect | VIZ_REC_REJECT;
+	wish = expect | bits[verdict];
 	__atomic_compare_exchange_n(word, &expect, wish, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+void viz_reader__judge_again(struct viz_instance *in, const struct viz_trampoline_sink *sink)
+{
+	struct viz_tramp_reader *r = &in->reader;
+
+	for (uint32_t place = 0; place < VIZ_REC_CODES; place++) {
+		uint64_t word = __atomic_load_n(&in->ring->codes[place].id, __ATOMIC_RELAXED);
+		uint32_t id = (uint32_t)word, func = func_of(r, id);
+		enum viz_verdict verdict;
+
+		if (func == UINT32_MAX || word & (VIZ_REC_JUDGED | VIZ_REC_TREE | VIZ_REC_REJECT))
+			continue;
+		verdict = sink->judge(sink->ctx, func);
+		if (verdict == VIZ_VERDICT_DROP_SELF)
+			r->funcs[id] = UINT32_MAX;
+		tell(in->ring, place, id, verdict);
+	}
 }
 
 /* A CODE record with @slots slots behind it. */
@@ -101,7 +121,7 @@ static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t s
 	struct viz_rec_code c;
 	uint8_t bytes[sizeof(c) + VIZ_NAME_MAX + VIZ_PATH_MAX + 16];
 	uint32_t func = UINT32_MAX;
-	bool no = false;
+	enum viz_verdict verdict = VIZ_VERDICT_RECORD;
 	int err;
 
 	if (slots < sizeof(c) / 16 || slots > sizeof(bytes) / 16)
@@ -124,11 +144,13 @@ static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t s
 	code.file_ascii = c.file_ascii;
 	memcpy(code.name, bytes + sizeof(c), c.name_size);
 	memcpy(code.file, bytes + sizeof(c) + c.name_size, c.file_size);
-	err = b->sink->code(b->sink->ctx, &code, &func, &no);
-	if (!err)
-		err = keep_func(&b->in->reader, id, no ? UINT32_MAX : func);
-	if (no)
-		reject(b->in->ring, what >> 32, id);
+	err = b->sink->code(b->sink->ctx, &code, &func);
+	if (err)
+		return err;
+	if (b->sink->judge && func != UINT32_MAX)
+		verdict = b->sink->judge(b->sink->ctx, func);
+	err = keep_func(&b->in->reader, id, verdict == VIZ_VERDICT_DROP_SELF ? UINT32_MAX : func);
+	tell(b->in->ring, what >> 32, id, verdict);
 	return err;
 }
 

@@ -62,19 +62,22 @@ static struct viz_thread_lane *lane_of(struct recording *r, uint32_t own)
 
 /* ---- the sink ---- */
 
-static int on_code(void *ctx, const struct viz_code *code, uint32_t *func, bool *reject)
+static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 {
 	struct recording *r = ctx;
-	const struct viz_filter *filter = &r->s->opt->filter;
 
 	*func = viz_code__func(r->s->trace, code);
-	if (*func == UINT32_MAX)
-		return -ENOMEM;
-	/* what is below an excluded call is excluded by the timeline, which needs its
-	 * edges */
-	*reject = filter->any && !filter->max_depth && !r->t->in_startup &&
-		  viz_filter__verdict(filter, &r->s->trace->funcs[*func]) == VIZ_VERDICT_DROP_SELF;
-	return 0;
+	return *func == UINT32_MAX ? -ENOMEM : 0;
+}
+
+static enum viz_verdict judge(void *ctx, uint32_t func)
+{
+	struct recording *r = ctx;
+
+	/* where the program's own code begins is seen by the edges */
+	return r->t->in_startup
+		       ? VIZ_VERDICT_UNKNOWN
+		       : viz_filter__verdict(&r->s->opt->filter, &r->s->trace->funcs[func]);
 }
 
 /* The program's own code begins with the first outermost call that is not the import
@@ -165,6 +168,17 @@ static void on_gap(void *ctx, uint32_t tid, uint64_t ts, bool begins)
 				     NULL);
 }
 
+static struct viz_trampoline_sink sink_of(struct recording *r)
+{
+	return (struct viz_trampoline_sink){.ctx = r,
+					    .code = on_code,
+					    .judge = judge,
+					    .edges = on_edges,
+					    .running = on_running,
+					    .lost = on_lost,
+					    .gap = on_gap};
+}
+
 static void count_losses(struct recording *r)
 {
 	uint64_t enters, leaves, more;
@@ -231,6 +245,8 @@ static int try_attach(struct recording *r, char *why, size_t why_size)
 				     : r->s->opt->ring_size,
 		.follow = r->s->opt->select.follow,
 		.min_duration = r->s->opt->filter.min_duration,
+		.max_depth = r->s->opt->filter.max_depth,
+		.judges = r->s->opt->filter.any,
 		.guardian = r->s->guardian,
 	};
 
@@ -275,7 +291,7 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 static void detach(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
-	const struct viz_trampoline_sink sink = {r, on_code, on_edges, on_running, on_lost, on_gap};
+	const struct viz_trampoline_sink sink = sink_of(r);
 
 	viz_probes__drop_process(s->probes, t->pid);
 	if (!r)
@@ -343,7 +359,8 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 static int drain(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
-	const struct viz_trampoline_sink sink = {r, on_code, on_edges, on_running, on_lost, on_gap};
+	const struct viz_trampoline_sink sink = sink_of(r);
+	bool starting = t->in_startup;
 	char why[256];
 	int err, nr;
 
@@ -363,6 +380,8 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	if (r->past_end)
 		return 0;
 	nr = viz_trampoline__drain(r->tramp, &sink);
+	if (starting && !t->in_startup)
+		viz_trampoline__judge_again(r->tramp, &sink);
 	if (!r->past_end)
 		t->behind = viz_trampoline__behind(r->tramp);
 	t->waiting = viz_trampoline__waiting(r->tramp);

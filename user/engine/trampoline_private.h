@@ -111,6 +111,7 @@ void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, 
 /* Where in the file its records begin. */
 off_t viz_instance__events_at(const struct viz_trampoline *t, const struct viz_instance *in);
 /* trampoline_drain.c */
+void viz_reader__judge_again(struct viz_instance *in, const struct viz_trampoline_sink *sink);
 /* Hands over what waits in the rings, in the order of time (a thread can go from
  * one interpreter to another and back), but no more than takes some milliseconds.
  * Returns the number of records or a negative errno. */

@@ -7,7 +7,7 @@
 #ifndef VIZ_REC_ENTRY_H
 #define VIZ_REC_ENTRY_H
 
-#include "ring.h"
+#include "filter.h"
 
 /* Of the variant: calls are seen from here on, or the step that failed; the
  * call that brought us here goes on; calls are not seen any more. */

@@ -38,7 +38,8 @@ static INLINE uint64_t current_tstate(void)
 static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
-	uint64_t code = (uint64_t)args[0], tstate, id, what;
+	uint64_t code = (uint64_t)args[0], tstate, id, frame, what;
+	struct viz_rec_thread *thread;
 	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
 
 	if (unlikely(!live->ring) && !without_ring())
@@ -51,12 +52,23 @@ static INLINE void *monitor(void *const *args, unsigned int kind, int can_disabl
 		lost(live, leave);
 		return (void *)K.none;
 	}
-	what = current_frame(tstate);
-	if (unlikely(RING_AREA.chains))
-		chain(live, what, caller_of(what), leave);
-	what = what << 32 | (uint32_t)id;
-	if (unlikely(!(leave ? put_leave(live, kind, what) : put_enter(live, kind, what))))
+	frame = current_frame(tstate);
+	thread = (struct viz_rec_thread *)live->thread;
+	if (unlikely(RING_AREA.filter) &&
+	    !(leave ? ends(thread, frame) : begins(thread, id, frame) == TAKEN))
+		return (void *)K.none;
+	if (unlikely(RING_AREA.chains)) {
+		if (leave)
+			live->innermost = not_rejected(live, caller_of(frame));
+		else
+			chain(live, frame, caller_of(frame));
+	}
+	what = frame << 32 | (uint32_t)id;
+	if (unlikely(!(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))) {
+		if (!leave) /* vizbpf will not know of it */
+			ends(thread, frame);
 		lost(live, leave);
+	}
 	return (void *)K.none;
 }
 

@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3130304352424956ull /* "VIBRC001" */
+#define VIZ_REC_MAGIC 0x3230304352424956ull /* "VIBRC002" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -37,7 +37,7 @@ enum viz_rec_layout {
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
 	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
 	VIZ_REC_IMAGE_MAX = 10240,
-	VIZ_REC_CONSTS_SIZE = 384, /* bytes reserved for struct viz_rec_consts */
+	VIZ_REC_CONSTS_SIZE = 448, /* bytes reserved for struct viz_rec_consts */
 	VIZ_REC_PIECES = 8, /* parts in which the image travels into the target */
 };
 
@@ -94,6 +94,9 @@ struct viz_rec_consts {
 	uint32_t str_ascii_data;
 	uint32_t str_compact_data;
 	uint32_t tstate_next;
+	uint32_t filter; /* calls are judged by tree and depth: begins() in filter.h */
+	uint32_t max_depth; /* at most VIZ_REC_DEPTH; 0: no limit */
+	uint64_t judged; /* VIZ_REC_JUDGED: no function is ever rejected; else 0 */
 	uint64_t code_type; /* PyCode_Type */
 
 	/* the C API, run-time addresses; the second group is only there for MONITOR
@@ -178,7 +181,7 @@ struct viz_rec_code {
 	uint8_t name_ascii, file_ascii;
 };
 
-enum { VIZ_REC_THREADS = 512, VIZ_REC_CODES = 65536 };
+enum { VIZ_REC_THREADS = 512, VIZ_REC_CODES = 65536, VIZ_REC_DEPTH = 32 };
 
 /* Losses by thread; place 0 takes the threads that found no place. */
 struct viz_rec_thread {
@@ -188,17 +191,23 @@ struct viz_rec_thread {
 	uint32_t told_enter, told_leave; /* losses up to here are in the ring */
 	uint64_t floor, top,
 		margin; /* WRAP: struct viz_rec_live, and what is left to the program */
+	/* filter.h; frames as they are in records, 2 added so that none is 0 */
+	uint32_t dropped; /* its call and what is below it is not recorded; 0: none */
+	uint32_t depth; /* of the recorded calls that are open, as far as they count */
+	uint32_t open[VIZ_REC_DEPTH];
 };
 
 /* A code object that was announced. id and verdict are one word for a
  * compare-and-swap. */
 struct viz_rec_codeslot {
 	uint64_t code; /* 0: free, 1: was freed */
-	uint64_t id; /* the id, VIZ_REC_REJECT and VIZ_REC_GENERATOR */
+	uint64_t id; /* the id and these: */
 };
 
-#define VIZ_REC_REJECT (1ull << 32) /* by vizbpf: not wanted */
+#define VIZ_REC_REJECT (1ull << 32) /* by vizbpf: its calls are not wanted */
 #define VIZ_REC_GENERATOR (2ull << 32) /* creation is no call */
+#define VIZ_REC_TREE (4ull << 32) /* by vizbpf: nor what is called from there */
+#define VIZ_REC_JUDGED (8ull << 32) /* by vizbpf: wanted, and counts for the depth */
 
 enum viz_rec_state {
 	VIZ_REC_FRESH = 0,
@@ -224,7 +233,8 @@ struct viz_rec_ring {
 	uint64_t min_ticks; /* shorter calls without callees kept are taken back; by vizbpf */
 	uint64_t chains; /* by vizbpf: the program switches stacks, say who calls */
 	uint64_t lost_codes;
-	uint64_t unused3[5];
+	uint64_t filter; /* K.filter; vizbpf clears it when the program switches stacks */
+	uint64_t unused3[4];
 	struct viz_rec_thread threads[VIZ_REC_THREADS];
 	struct viz_rec_codeslot codes[VIZ_REC_CODES];
 	struct viz_rec_event events[];
@@ -260,7 +270,7 @@ struct viz_load_consts {
 #ifndef VIZ_REC_INSIDE
 _Static_assert(sizeof(struct viz_rec_event) == 16, "layout");
 _Static_assert(sizeof(struct viz_rec_code) == 32, "layout");
-_Static_assert(sizeof(struct viz_rec_thread) == 48, "layout");
+_Static_assert(sizeof(struct viz_rec_thread) == 184, "layout");
 _Static_assert(sizeof(struct viz_rec_consts) <= VIZ_REC_CONSTS_SIZE, "layout");
 #endif
 

@@ -16,6 +16,7 @@ static void init_ring(void)
 	ring->mask = K.mask;
 	ring->nonce = K.nonce;
 	ring->min_ticks = K.min_ticks;
+	ring->filter = K.filter;
 	/* the ends of calls that began before are not seen: who calls tells that they are over */
 	ring->chains = K.mode == VIZ_REC_WRAP;
 	ring->beat = now();
@@ -138,18 +139,31 @@ static inline uint64_t caller_of(uint64_t frame)
 	return frame;
 }
 
+/* The first one from @frame outwards that the reader knows of: rejected calls are none to it. */
+static uint64_t not_rejected(struct viz_rec_live *live, uint64_t frame)
+{
+	for (int n = 0; frame && n < 64; n++) {
+		uint64_t id = look_up(live, code_of(frame), 0);
+
+		if (id == LOST || !(id & VIZ_REC_REJECT))
+			break;
+		frame = caller_of(frame);
+	}
+	return frame;
+}
+
 /* In a program that switches C stacks (greenlets): says which call a new one is
  * above, when it is not the one that the reader has to think. @caller: of the
- * frame. */
-static NOINLINE void chain(struct viz_rec_live *live, uint64_t frame, uint64_t caller, int leave)
+ * frame. Returns the caller that the reader knows. */
+static NOINLINE uint64_t chain(struct viz_rec_live *live, uint64_t frame, uint64_t caller)
 {
-	if (leave) {
-		live->innermost = caller;
-		return;
+	if (live->innermost != caller) {
+		caller = not_rejected(live, caller);
+		if (live->innermost != caller)
+			say(live, VIZ_RECORD_CALLER, caller << 32);
 	}
-	if (live->innermost != caller)
-		say(live, VIZ_RECORD_CALLER, caller << 32);
 	live->innermost = frame;
+	return caller;
 }
 
 /* The calls that are open in one thread, innermost first. */

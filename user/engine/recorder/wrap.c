@@ -96,11 +96,13 @@ static inline uint64_t thread_key(uint64_t tstate)
 
 struct entered {
 	uint64_t key, code, generation, what, tstate, caller;
+	struct viz_rec_thread *thread;
 };
 
 enum entry {
 	PASS_ON, /* and forget it */
 	WATCH, /* not recorded; after a pause recording may go on when it has ended */
+	DROPS, /* not recorded, nor is what it calls */
 	RECORDED,
 };
 
@@ -111,8 +113,8 @@ static NOINLINE enum entry not_recorded(struct viz_rec_live *live, uint64_t sp)
 }
 
 /* Records the beginning of a call. */
-static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, uint64_t frame, int thrown,
-			uint64_t sp)
+static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, uint64_t frame,
+			       int thrown, uint64_t sp)
 {
 	int owner = K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
 	unsigned int flags = (owner == 1 ? ENTER_RESUME : 0) | (thrown ? ENTER_THROW : 0);
@@ -129,19 +131,27 @@ static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, ui
 	if (unlikely(id >> 32)) {
 		if (id == LOST)
 			lost(live, 0);
-		if (id & VIZ_REC_REJECT || owner == 0)
+		if (id & VIZ_REC_REJECT || (id & VIZ_REC_GENERATOR && owner == 0))
 			return not_recorded(live, sp);
 	}
 	in->generation = live->generation;
+	in->thread = (struct viz_rec_thread *)live->thread;
 	in->what = frame << 32 | (uint32_t)id;
+	if (unlikely(RING_AREA.filter)) {
+		enum judgement judgement = begins(in->thread, id, frame);
+
+		if (judgement != TAKEN)
+			return judgement == DROPPED ? DROPS : not_recorded(live, sp);
+	}
 	if (unlikely(RING_AREA.chains)) {
 		/* 3.11 links the frame after it has called us */
 		in->caller = K.frame_owner != VIZ_REC_ABSENT ? current_frame(in->tstate)
 							     : word(frame, K.frame_previous);
-		chain(live, frame, in->caller, 0);
+		in->caller = chain(live, frame, in->caller);
 	}
 	if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
 		return RECORDED;
+	ends(in->thread, frame);
 	lost(live, 0);
 	return not_recorded(live, sp);
 }
@@ -171,8 +181,10 @@ static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *re
 		lost(live, 1);
 		return;
 	}
+	if (unlikely(RING_AREA.filter))
+		ends((struct viz_rec_thread *)live->thread, in->what >> 32);
 	if (unlikely(RING_AREA.chains))
-		chain(live, 0, in->caller, 1);
+		live->innermost = in->caller;
 	if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
 		lost(live, 1);
 	resume_if_unwound(live, in->key, sp);
@@ -196,10 +208,13 @@ void *wrap(void *a, void *b, void *c)
 	result = ((eval_fn)K.eval)(a, b, c);
 	if (unlikely(!live->ring))
 		return result;
-	if (likely(entry == RECORDED))
+	if (likely(entry == RECORDED)) {
 		leave(live, &in, result, sp);
-	else
-		resume_if_unwound(live, in.key, sp);
+		return result;
+	}
+	if (entry == DROPS && in.generation == live->generation)
+		ends(in.thread, in.what >> 32);
+	resume_if_unwound(live, in.key, sp);
 	return result;
 }
 
