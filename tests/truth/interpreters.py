@@ -166,6 +166,7 @@ def find_all(modules):
             found.append(absent)
         else:
             found.append(Interpreter(label, path, root))
+    found += [Interpreter(path, path) for path in os.environ.get("VIZBPF_EXTRA_PYTHONS", "").split()]
     for interpreter in found:
         if not interpreter.skip:
             interpreter.examine(modules)

@@ -62,7 +62,8 @@ const void *viz_elf__at(const struct viz_elf *elf, uint64_t vaddr, size_t size);
 const char *viz_elf__text_at(const struct viz_elf *elf, uint64_t vaddr);
 /* The pointer stored at @vaddr once the file's own relocations are applied, as a vaddr. */
 bool viz_elf__pointer_at(const struct viz_elf *elf, uint64_t vaddr, uint64_t *value);
-/* Calls @each with every vaddr in [lo, hi) that data of the file points at, repeats included. */
+/* Calls @each with every vaddr in [lo, hi) that data of the file points at, repeats included; in a
+ * file at a fixed address only what stands beside another address. */
 void viz_elf__each_pointer(const struct viz_elf *elf, uint64_t lo, uint64_t hi,
 			   void (*each)(uint64_t value, void *ctx), void *ctx);
 /* Does any loaded read-only data contain this text? */

@@ -64,21 +64,29 @@ static bool reloc_value(const struct viz_elf *elf, size_t symbols, const GElf_Re
 	return true;
 }
 
+/* Room for @n more; what does not fit is left out. NULL: none. */
+static struct viz_elf_reloc *grow(struct viz_elf *elf, size_t *n)
+{
+	struct viz_elf_reloc *grown;
+
+	if (*n > RELOCS_MAX - elf->nr_relocs)
+		*n = RELOCS_MAX - elf->nr_relocs;
+	grown = realloc(elf->relocs, (elf->nr_relocs + *n + 1) * sizeof(*grown));
+	if (grown)
+		elf->relocs = grown;
+	return grown;
+}
+
 static void read_section(struct viz_elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
 {
 	Elf_Data *data = viz_elf__contents(scn, shdr);
-	struct viz_elf_reloc *grown;
 	size_t n, i;
 
 	if (!data || !shdr->sh_entsize)
 		return;
 	n = shdr->sh_size / shdr->sh_entsize;
-	if (n > RELOCS_MAX - elf->nr_relocs)
-		n = RELOCS_MAX - elf->nr_relocs;
-	grown = realloc(elf->relocs, (elf->nr_relocs + n + 1) * sizeof(*grown));
-	if (!grown)
+	if (!grow(elf, &n))
 		return;
-	elf->relocs = grown;
 	for (i = 0; i < n; i++) {
 		GElf_Rela rela;
 		uint64_t value;
@@ -87,8 +95,41 @@ static void read_section(struct viz_elf *elf, Elf_Scn *scn, const GElf_Shdr *shd
 			return;
 		if (!reloc_value(elf, shdr->sh_link, &rela, &value))
 			continue;
-		grown[elf->nr_relocs].vaddr = rela.r_offset;
-		grown[elf->nr_relocs++].value = value;
+		elf->relocs[elf->nr_relocs].vaddr = rela.r_offset;
+		elf->relocs[elf->nr_relocs++].value = value;
+	}
+}
+
+/* A relative relocation whose address is in place. */
+static void add_in_place(struct viz_elf *elf, uint64_t vaddr)
+{
+	const void *word = viz_elf__at(elf, vaddr, sizeof(uint64_t));
+
+	if (!word)
+		return;
+	elf->relocs[elf->nr_relocs].vaddr = vaddr;
+	memcpy(&elf->relocs[elf->nr_relocs++].value, word, sizeof(uint64_t));
+}
+
+/* Packed relative relocations: an address, and bit maps of the 63 words that follow each. */
+static void read_packed(struct viz_elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr)
+{
+	Elf_Data *data = viz_elf__contents(scn, shdr);
+	uint64_t entry, at = 0;
+	size_t n = 63;
+
+	for (size_t i = 0; data && i + sizeof(entry) <= data->d_size; i += sizeof(entry)) {
+		memcpy(&entry, (const char *)data->d_buf + i, sizeof(entry));
+		if (!grow(elf, &n) || n < 63)
+			return;
+		if (!(entry & 1)) {
+			add_in_place(elf, entry);
+			at = entry + 8;
+			continue;
+		}
+		for (unsigned int bit = 1; bit < 64; bit++, at += 8)
+			if (entry >> bit & 1)
+				add_in_place(elf, at);
 	}
 }
 
@@ -101,9 +142,12 @@ static void read_relocs(struct viz_elf *elf)
 	while ((scn = elf_nextscn(elf->elf, scn)) && seen++ < 4096) {
 		GElf_Shdr shdr;
 
-		if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_RELA &&
-		    shdr.sh_flags & SHF_ALLOC)
+		if (!gelf_getshdr(scn, &shdr) || !(shdr.sh_flags & SHF_ALLOC))
+			continue;
+		if (shdr.sh_type == SHT_RELA)
 			read_section(elf, scn, &shdr);
+		else if (shdr.sh_type == SHT_RELR)
+			read_packed(elf, scn, &shdr);
 	}
 	if (elf->nr_relocs)
 		qsort(elf->relocs, elf->nr_relocs, sizeof(*elf->relocs), compare_relocs);
@@ -122,13 +166,26 @@ bool viz_elf__pointer_at(const struct viz_elf *elf, uint64_t vaddr, uint64_t *va
 		*value = found->value;
 		return true;
 	}
-	/* Files at a fixed address, and packed relative relocations (DT_RELR), have the
-	 * address in place. */
+	/* Files at a fixed address have the address in place. */
 	word = viz_elf__at(elf, vaddr, sizeof(*value));
 	if (!word)
 		return false;
 	memcpy(value, word, sizeof(*value));
 	return true;
+}
+
+/* An address that stands in the data of a file at a fixed address: a number may look like one by
+ * chance, hardly beside another one. What is wanted are tables. */
+static bool has_company(const struct viz_elf *elf, const unsigned char *data, uint64_t size,
+			uint64_t at)
+{
+	uint64_t before = 0, after = 0;
+
+	if (at >= 8)
+		memcpy(&before, data + at - 8, sizeof(before));
+	if (at + 16 <= size)
+		memcpy(&after, data + at + 8, sizeof(after));
+	return viz_elf__is_code(elf, before) || viz_elf__is_code(elf, after);
 }
 
 void viz_elf__each_pointer(const struct viz_elf *elf, uint64_t lo, uint64_t hi,
@@ -142,17 +199,14 @@ void viz_elf__each_pointer(const struct viz_elf *elf, uint64_t lo, uint64_t hi,
 	for (k = 0; k < elf->nr_relocs; k++)
 		if (elf->relocs[k].value >= lo && elf->relocs[k].value < hi)
 			each(elf->relocs[k].value, ctx);
-	for (i = 0; i < elf->nr_loads; i++) {
+	for (i = 0; viz_elf__is_fixed(elf) && i < elf->nr_loads; i++) {
 		const struct viz_elf_load *load = &elf->loads[i];
-		const unsigned char *data;
-		uint64_t at = -load->vaddr & 7;
+		const unsigned char *data = load->exec ? NULL : viz_elf__load_data(elf, i);
+		uint64_t at = -load->vaddr & 7, value;
 
-		data = load->exec ? NULL : viz_elf__load_data(elf, i);
 		for (; data && at + 8 <= load->filesz; at += 8) {
-			uint64_t value;
-
 			memcpy(&value, data + at, sizeof(value));
-			if (value >= lo && value < hi)
+			if (value >= lo && value < hi && has_company(elf, data, load->filesz, at))
 				each(value, ctx);
 		}
 	}
