@@ -8,6 +8,7 @@
 enum {
 	ARGS_SIZE = 1700,
 	LANES_MAX = 1 << 16,
+	LANE_NAME_MAX = 255,
 	/* above the largest thread id that Linux gives (PID_MAX_LIMIT) */
 	FIRST_LANE_TID = 4194305,
 };
@@ -92,9 +93,9 @@ static void put_arguments(struct viz_text *text, PyObject *names, PyObject *loca
 	viz_text__puts(text, "}");
 }
 
-char *viz_details__args(const struct viz_known *known)
+char *viz_details__args(uint32_t index)
 {
-	struct viz_func *func = &viz_recorder.funcs[known->func];
+	struct viz_func *func = &viz_recorder.seen.funcs[index];
 	PyObject *type, *error, *trace, *locals, *names;
 	struct viz_text text;
 	char data[ARGS_SIZE];
@@ -137,34 +138,39 @@ static PyObject *current_task_function(void)
 	return viz_recorder.current_task;
 }
 
-static uint32_t lane_of(PyObject *task, PyObject *name)
+static uint32_t lane_of(const void *task, const char *name)
 {
 	struct viz_lane *lanes;
+	char *copy;
 
 	/* youngest first; the address may have been another task's before */
-	for (uint32_t i = viz_recorder.nr_lanes; i-- > 0;) {
-		struct viz_lane *lane = &viz_recorder.lanes[i];
+	for (uint32_t i = viz_recorder.seen.nr_lanes; i-- > 0;) {
+		struct viz_lane *lane = &viz_recorder.seen.lanes[i];
 
-		if (lane->task == task && PyUnicode_Compare(lane->name, name) == 0)
+		if (lane->task == task && !strcmp(lane->name, name))
 			return i + 1;
-		if (viz_recorder.nr_lanes - i > 4096)
+		if (viz_recorder.seen.nr_lanes - i > 4096)
 			break;
 	}
-	if (viz_recorder.nr_lanes == LANES_MAX)
+	if (viz_recorder.seen.nr_lanes == LANES_MAX)
 		return 0;
-	lanes = realloc(viz_recorder.lanes, (viz_recorder.nr_lanes + 1) * sizeof(*lanes));
+	lanes = realloc(viz_recorder.seen.lanes, (viz_recorder.seen.nr_lanes + 1) * sizeof(*lanes));
 	if (!lanes)
 		return 0;
-	viz_recorder.lanes = lanes;
-	Py_INCREF(name);
-	lanes[viz_recorder.nr_lanes] =
-		(struct viz_lane){task, name, FIRST_LANE_TID + viz_recorder.nr_lanes};
-	return ++viz_recorder.nr_lanes;
+	viz_recorder.seen.lanes = lanes;
+	copy = strndup(name, LANE_NAME_MAX);
+	if (!copy)
+		return 0;
+	lanes[viz_recorder.seen.nr_lanes] =
+		(struct viz_lane){task, copy, FIRST_LANE_TID + viz_recorder.seen.nr_lanes};
+	viz_recorder.seen.nr_lanes++;
+	viz_names__tell();
+	return viz_recorder.seen.nr_lanes;
 }
 
 uint32_t viz_details__lane(void)
 {
-	PyObject *type, *error, *trace, *function, *task = NULL, *name = NULL;
+	PyObject *type, *error, *trace, *function, *task = NULL, *name = NULL, *bytes = NULL;
 	uint32_t lane = 0;
 
 	PyErr_Fetch(&type, &error, &trace);
@@ -174,7 +180,10 @@ uint32_t viz_details__lane(void)
 	if (task && task != Py_None)
 		name = PyObject_CallMethod(task, "get_name", NULL);
 	if (name && PyUnicode_Check(name))
-		lane = lane_of(task, name);
+		bytes = PyUnicode_AsEncodedString(name, "utf-8", "replace");
+	if (bytes)
+		lane = lane_of(task, PyBytes_AsString(bytes));
+	Py_XDECREF(bytes);
 	Py_XDECREF(task);
 	Py_XDECREF(name);
 	viz_error__drop();

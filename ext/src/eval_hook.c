@@ -7,7 +7,7 @@
  * 3.11 does not inline calls while another function is set: every Python call takes C stack
  * then. When little of it is left the slot is given back for as long as that call lasts.
  */
-#include "recorder.h"
+#include "fast.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -56,7 +56,7 @@ static bool is_creation(const char *frame, PyObject *code)
 	known = viz_names__find(code);
 	if (!known)
 		known = viz_names__code(code);
-	return known && viz_recorder.funcs[known->func].code_flags & GENERATOR_LIKE;
+	return known && viz_recorder.seen.funcs[known->func].code_flags & GENERATOR_LIKE;
 }
 
 static PyObject *hook(void *tstate, void *frame, int throwing);
@@ -85,16 +85,16 @@ static PyObject *hook(void *tstate, void *frame, int throwing)
 		return step_back(t, tstate, frame, throwing);
 	if (throwing) {
 		PyErr_Fetch(&type, &error, &trace);
-		viz_edge__enter(t, code);
+		viz_fast__enter(t, code);
 		PyErr_Restore(type, error, trace);
 	} else {
-		viz_edge__enter(t, code);
+		viz_fast__enter(t, code);
 	}
 	result = default_eval(tstate, frame, throwing);
 	/* The recording may have been stopped, and cleared, meanwhile. */
 	t = viz_recorder.running ? viz_thread__current() : NULL;
 	if (t)
-		viz_edge__leave(t, code, result, result == NULL);
+		viz_fast__leave(t, code, result, result ? 0 : VIZ_REC_RAISED);
 	return result;
 }
 

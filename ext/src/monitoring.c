@@ -4,7 +4,7 @@
  * Python-to-Python calls stays on. Callbacks are objects with the vectorcall protocol: a
  * third cheaper than built-in functions, for which CPython checks recursion at each call.
  */
-#include "recorder.h"
+#include "fast.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -27,7 +27,7 @@ static PyObject *on_start(PyObject *self, PyObject *const *args, size_t nr, PyOb
 
 	(void)self, (void)nr, (void)names;
 	if (t)
-		viz_edge__enter(t, args[0]);
+		viz_fast__enter(t, args[0]);
 	return NOTHING;
 }
 
@@ -37,7 +37,7 @@ static PyObject *on_return(PyObject *self, PyObject *const *args, size_t nr, PyO
 
 	(void)self, (void)nr, (void)names;
 	if (t)
-		viz_edge__leave(t, args[0], args[2], false);
+		viz_fast__leave(t, args[0], args[2], 0);
 	return NOTHING;
 }
 
@@ -47,7 +47,7 @@ static PyObject *on_unwind(PyObject *self, PyObject *const *args, size_t nr, PyO
 
 	(void)self, (void)nr, (void)names;
 	if (t)
-		viz_edge__leave(t, args[0], NULL, true);
+		viz_fast__leave(t, args[0], NULL, VIZ_REC_RAISED);
 	return NOTHING;
 }
 
@@ -63,7 +63,7 @@ static PyObject *on_call(PyObject *self, PyObject *const *args, size_t nr, PyObj
 		return NOTHING;
 	t = viz_thread__current();
 	if (t)
-		viz_edge__c_enter(t, args[2]);
+		viz_fast__c_enter(t, args[2]);
 	return NOTHING;
 }
 
@@ -73,7 +73,7 @@ static PyObject *on_c_return(PyObject *self, PyObject *const *args, size_t nr, P
 
 	(void)self, (void)nr, (void)names;
 	if (t)
-		viz_edge__c_leave(t, args[2], false);
+		viz_fast__c_leave(t, args[2], 0);
 	return NOTHING;
 }
 
@@ -83,7 +83,7 @@ static PyObject *on_c_raise(PyObject *self, PyObject *const *args, size_t nr, Py
 
 	(void)self, (void)nr, (void)names;
 	if (t)
-		viz_edge__c_leave(t, args[2], true);
+		viz_fast__c_leave(t, args[2], VIZ_REC_RAISED);
 	return NOTHING;
 }
 

@@ -8,6 +8,7 @@
 enum {
 	NAME_SIZE = 1024,
 	KNOWN_MIN = 1024,
+	NAMES_BLOCK = 32 << 10,
 	/* Programs that make functions without end (exec, lambdas of a template engine) must
 	 * not make this table grow without end. */
 	FUNCS_MAX = 1 << 20,
@@ -62,15 +63,15 @@ static bool new_func(const char *name, size_t len, PyObject *code, uint32_t line
 	struct viz_func *func;
 	char *copy;
 
-	if (viz_recorder.nr_funcs == FUNCS_MAX)
+	if (viz_recorder.seen.nr_funcs == FUNCS_MAX)
 		return false;
-	if (viz_recorder.nr_funcs == viz_recorder.cap_funcs) {
+	if (viz_recorder.seen.nr_funcs == viz_recorder.cap_funcs) {
 		uint32_t cap = viz_recorder.cap_funcs ? 2 * viz_recorder.cap_funcs : 256;
 
-		func = realloc(viz_recorder.funcs, cap * sizeof(*func));
+		func = realloc(viz_recorder.seen.funcs, cap * sizeof(*func));
 		if (!func)
 			return false;
-		viz_recorder.funcs = func;
+		viz_recorder.seen.funcs = func;
 		viz_recorder.cap_funcs = cap;
 	}
 	copy = malloc(len + 1);
@@ -78,8 +79,8 @@ static bool new_func(const char *name, size_t len, PyObject *code, uint32_t line
 		return false;
 	memcpy(copy, name, len);
 	copy[len] = '\0';
-	*index = viz_recorder.nr_funcs;
-	func = &viz_recorder.funcs[viz_recorder.nr_funcs++];
+	*index = viz_recorder.seen.nr_funcs;
+	func = &viz_recorder.seen.funcs[viz_recorder.seen.nr_funcs++];
 	*func = (struct viz_func){
 		.name = copy, .name_len = (uint32_t)len, .line = line, .code = code};
 	return true;
@@ -146,8 +147,9 @@ const struct viz_known *viz_names__code(PyObject *code)
 	if (!make_name(&text, full) ||
 	    !new_func(data, text.len, code, (uint32_t)PyLong_AsLong(line), &func))
 		goto cleanup;
-	viz_recorder.funcs[func].code_flags = (uint32_t)PyLong_AsUnsignedLongMask(flags);
+	viz_recorder.seen.funcs[func].code_flags = (uint32_t)PyLong_AsUnsignedLongMask(flags);
 	known = remember(code, code, func, verdict);
+	viz_names__tell();
 cleanup:
 	Py_XDECREF(name);
 	Py_XDECREF(path);
@@ -157,14 +159,6 @@ cleanup:
 	viz_error__drop();
 	return known;
 }
-
-/* As in CPython's Include/cpython/methodobject.h, 3.8 to 3.15. The definition identifies a
- * method of a type through all the bound objects that are made of it. */
-struct c_function {
-	PyObject_HEAD PyMethodDef *ml;
-	PyObject *self;
-	PyObject *module;
-};
 
 static PyObject *type_name(PyTypeObject *type)
 {
@@ -230,7 +224,7 @@ static const void *callable_key(PyObject *callable, PyObject **keep)
 
 	*keep = NULL;
 	if (type == &PyCFunction_Type || PyType_IsSubtype(type, &PyCFunction_Type))
-		return ((struct c_function *)callable)->ml;
+		return viz_names__definition(callable);
 	*keep = callable;
 	if (type == &PyMethodDescr_Type || type == &PyClassMethodDescr_Type ||
 	    type == &PyWrapperDescr_Type)
@@ -261,23 +255,68 @@ const struct viz_known *viz_names__callable(PyObject *callable)
 	else
 		full = keep ? descriptor_name(callable) : c_function_name(callable);
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
-	if (full && make_name(&text, full) && new_func(data, text.len, NULL, 0, &func))
+	if (full && make_name(&text, full) && new_func(data, text.len, NULL, 0, &func)) {
 		known = remember(key, keep, func,
 				 strncmp(data, own, sizeof(own) - 1) ? VIZ_SHOW : VIZ_HIDE);
+		viz_names__tell();
+	}
 	Py_XDECREF(full);
 	viz_error__drop();
 	return known;
 }
 
+static bool tell(uint32_t index, uint32_t lane_tid, const char *text, size_t len)
+{
+	size_t bytes = (sizeof(struct viz_spool_name) + len + 7) & ~(size_t)7;
+	struct viz_spool_name *name;
+
+	if ((size_t)(viz_recorder.names_end - viz_recorder.names_at) < bytes + sizeof(*name)) {
+		struct viz_block *block = viz_spool__get(VIZ_BLOCK_NAMES, NAMES_BLOCK);
+
+		if (!block)
+			return false;
+		viz_recorder.names_at = (char *)(block + 1);
+		viz_recorder.names_end = (char *)block + block->bytes;
+	}
+	name = (struct viz_spool_name *)viz_recorder.names_at;
+	viz_recorder.names_at += bytes;
+	name->index = index;
+	name->lane_tid = lane_tid;
+	name->len = (uint32_t)len;
+	memcpy(name->text, text, len);
+	__atomic_store_n(&name->bytes, (uint32_t)bytes, __ATOMIC_RELEASE);
+	return true;
+}
+
+void viz_names__tell(void)
+{
+	struct viz_recorded *seen = &viz_recorder.seen;
+
+	while (viz_recorder.head && viz_recorder.funcs_told < seen->nr_funcs) {
+		const struct viz_func *func = &seen->funcs[viz_recorder.funcs_told];
+
+		if (!tell(viz_recorder.funcs_told, 0, func->name, func->name_len))
+			return;
+		viz_recorder.funcs_told++;
+	}
+	while (viz_recorder.head && viz_recorder.lanes_told < seen->nr_lanes) {
+		const struct viz_lane *lane = &seen->lanes[viz_recorder.lanes_told];
+
+		if (!tell(viz_recorder.lanes_told, lane->tid, lane->name, strlen(lane->name)))
+			return;
+		viz_recorder.lanes_told++;
+	}
+}
+
 void viz_names__clear(void)
 {
-	for (uint32_t i = 0; i < viz_recorder.nr_funcs; i++) {
-		free(viz_recorder.funcs[i].name);
-		Py_CLEAR(viz_recorder.funcs[i].arg_names);
+	for (uint32_t i = 0; i < viz_recorder.seen.nr_funcs; i++) {
+		free(viz_recorder.seen.funcs[i].name);
+		Py_CLEAR(viz_recorder.seen.funcs[i].arg_names);
 	}
-	free(viz_recorder.funcs);
-	viz_recorder.funcs = NULL;
-	viz_recorder.nr_funcs = viz_recorder.cap_funcs = 0;
+	free(viz_recorder.seen.funcs);
+	viz_recorder.seen.funcs = NULL;
+	viz_recorder.seen.nr_funcs = viz_recorder.cap_funcs = 0;
 	free(viz_recorder.known);
 	viz_recorder.known = NULL;
 	viz_recorder.nr_known = viz_recorder.cap_known = 0;

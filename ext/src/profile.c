@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The profile hook, for CPython 3.8 to 3.11. */
-#include "recorder.h"
+#include "fast.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -49,20 +49,20 @@ static int hook(PyObject *self, PyObject *frame, int what, PyObject *arg)
 		return 0;
 	switch (what) {
 	case TRACE_CALL:
-		viz_edge__enter(t, code_of(frame));
+		viz_fast__enter(t, code_of(frame));
 		break;
 	case TRACE_RETURN:
-		viz_edge__leave(t, code_of(frame), arg, arg == NULL);
+		viz_fast__leave(t, code_of(frame), arg, arg ? 0 : VIZ_REC_RAISED);
 		break;
 	case TRACE_C_CALL:
 		if (viz_recorder.with_c)
-			viz_edge__c_enter(t, arg);
+			viz_fast__c_enter(t, arg);
 		break;
 	case TRACE_C_RETURN:
 	case TRACE_C_EXCEPTION:
 		/* the object may be a bound one that was made for the call */
 		if (viz_recorder.with_c)
-			viz_edge__c_leave(t, NULL, what == TRACE_C_EXCEPTION);
+			viz_fast__c_leave(t, NULL, what == TRACE_C_EXCEPTION ? VIZ_REC_RAISED : 0);
 		break;
 	default:
 		break;

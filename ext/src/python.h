@@ -25,6 +25,15 @@ PyAPI_FUNC(const char *) PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *siz
 #define METH_FASTCALL 0x0080
 #endif
 
+/* CPython 3.12's header leaves the count of None alone, which is immortal there, whatever
+ * limited API is asked for; the binary runs with older ones too. */
+#undef Py_RETURN_NONE
+#define Py_RETURN_NONE                                                                             \
+	do {                                                                                       \
+		Py_INCREF(Py_None);                                                                \
+		return Py_None;                                                                    \
+	} while (0)
+
 typedef PyObject *(*viz_fastcall)(PyObject *self, PyObject *const *args, Py_ssize_t nr);
 typedef PyObject *(*viz_fastcall_keywords)(PyObject *self, PyObject *const *args, Py_ssize_t nr,
 					   PyObject *names);

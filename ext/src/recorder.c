@@ -5,39 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STACK_MAX = 1 << 20 };
-
-static bool grow_stack(struct viz_thread *t)
-{
-	size_t nr = (size_t)(t->top - t->base), cap = (size_t)(t->limit - t->base) * 2;
-	struct viz_frame *grown;
-
-	if (cap > STACK_MAX)
-		return false;
-	grown = malloc(cap * sizeof(*grown));
-	if (!grown)
-		return false;
-	memcpy(grown, t->base, nr * sizeof(*grown));
-	free(t->base);
-	t->base = grown;
-	t->top = grown + nr;
-	t->limit = grown + cap;
-	return true;
-}
-
 static struct viz_frame *push(struct viz_thread *t, const void *key, uint32_t flags)
 {
 	struct viz_frame *frame;
 
-	if (__builtin_expect(t->top == t->limit, 0) && !grow_stack(t)) {
+	if (__builtin_expect(t->top == t->limit, 0) && !viz_thread__grow_stack(t)) {
 		t->lost++;
 		return NULL;
 	}
 	frame = t->top++;
 	frame->key = key;
+	frame->begin = 0;
 	frame->flags = flags;
-	frame->args = NULL;
-	frame->lane = 0;
 	return frame;
 }
 
@@ -60,20 +39,35 @@ static void drop_stale(struct viz_thread *t)
 		t->top--;
 }
 
-static void add_details(struct viz_thread *t, struct viz_frame *frame,
-			const struct viz_known *known)
+static uint32_t lane_of(const struct viz_thread *t)
+{
+	return t->top > t->base && t->top[-1].flags & VIZ_FRAME_DETAILS ? t->top[-1].lane : 0;
+}
+
+/* What is called to find them out may fork, and grow the stack: @t's is looked up again. */
+static void add_details(PyObject *code, uint32_t func)
 {
 	enum { COROUTINE_LIKE = 0x80 | 0x200 }; /* CO_COROUTINE, CO_ASYNC_GENERATOR */
+	struct viz_thread *t = viz_thread__current();
+	uint32_t lane =
+		t->top - 1 > t->base && t->top[-2].flags & VIZ_FRAME_DETAILS ? t->top[-2].lane : 0;
+	char *args = NULL;
 
 	t->busy++;
 	if (viz_recorder.log_args)
-		frame->args = viz_details__args(known);
-	if (viz_recorder.log_async) {
-		frame->lane = frame > t->base ? frame[-1].lane : 0;
-		if (viz_recorder.funcs[known->func].code_flags & COROUTINE_LIKE)
-			frame->lane = viz_details__lane();
+		args = viz_details__args(func);
+	if (viz_recorder.log_async && viz_recorder.seen.funcs[func].code_flags & COROUTINE_LIKE)
+		lane = viz_details__lane();
+	t = viz_thread__current();
+	if (!t || t->top == t->base || t->top[-1].key != code) {
+		free(args);
+		return;
 	}
-	t->busy--;
+	t->busy -= !!t->busy;
+	t->top[-1].args = args;
+	t->top[-1].lane = lane;
+	t->top[-1].flags |= VIZ_FRAME_DETAILS;
+	t->top[-1].begin = viz_clock__ticks();
 }
 
 void viz_edge__enter(struct viz_thread *t, PyObject *code)
@@ -81,52 +75,81 @@ void viz_edge__enter(struct viz_thread *t, PyObject *code)
 	const struct viz_known *known = viz_names__find(code);
 	struct viz_frame *frame;
 	bool hidden = is_hidden(t);
+	uint32_t func;
 
 	if (__builtin_expect(!known, 0)) {
 		t->busy++;
 		known = viz_names__code(code);
-		t->busy--;
+		t = viz_thread__current();
+		if (!t)
+			return;
+		t->busy -= !!t->busy;
 	}
 	if (__builtin_expect(t->name_tries, 0))
 		viz_thread__look_for_name(t);
 	hidden |= !known || known->verdict != VIZ_SHOW;
+	func = known ? known->func : 0;
 	frame = push(t, code, hidden ? VIZ_FRAME_HIDDEN : 0);
 	if (!frame || hidden)
 		return;
-	frame->func = known->func;
-	if (__builtin_expect(viz_recorder.log_args | viz_recorder.log_async, 0))
-		add_details(t, frame, known);
+	frame->func = func;
 	frame->begin = viz_clock__ticks();
+	if (__builtin_expect(viz_recorder.log_args | viz_recorder.log_async, 0))
+		add_details(code, func);
+}
+
+static uint32_t places_of(uint32_t text_size)
+{
+	return (uint32_t)((text_size + sizeof(struct viz_record) - 1) / sizeof(struct viz_record));
+}
+
+/* A record, with what stands behind it where that is needed. */
+static void write_record(struct viz_thread *t, uint64_t begin, uint64_t end, uint32_t what,
+			 uint32_t lane, const char *text)
+{
+	uint32_t size = text ? (uint32_t)strlen(text) : 0, nr = 1;
+	struct viz_record *record;
+	struct viz_record_more *more;
+
+	if (size && viz_recorder.more + places_of(size) > viz_recorder.more_max) {
+		viz_recorder.texts_dropped++;
+		size = 0;
+	}
+	if (size || lane || end - begin > UINT32_MAX || what & VIZ_REC_EVENT) {
+		what |= VIZ_REC_LONG;
+		nr = 2 + places_of(size);
+	}
+	record = viz_thread__places(t, nr);
+	if (!record)
+		return;
+	if (what & VIZ_REC_LONG) {
+		more = (struct viz_record_more *)(record + 1);
+		*more = (struct viz_record_more){end, size, lane};
+		memcpy(more + 1, text ? text : "", size);
+	}
+	record->ticks = what & VIZ_REC_LONG ? 0 : (uint32_t)(end - begin);
+	record->what = what;
+	__atomic_store_n(&record->begin, begin, __ATOMIC_RELEASE);
 }
 
 static void write_call(struct viz_thread *t, const struct viz_frame *frame, uint64_t end,
 		       uint32_t flags, const char *text)
 {
-	struct viz_record *record;
-
-	if (end - frame->begin < viz_recorder.min_ticks)
-		return;
-	record = viz_thread__record(t);
-	if (!record)
-		return;
-	record->begin = frame->begin;
-	record->end = end;
-	record->func = frame->func;
-	record->lane = frame->lane;
-	record->flags = flags;
-	record->text = text ? viz_thread__text(t, text) : 0;
-	t->calls++;
+	if (end - frame->begin >= viz_recorder.min_ticks)
+		write_record(t, frame->begin, end, frame->func << VIZ_REC_FUNC_SHIFT | flags,
+			     frame->flags & VIZ_FRAME_DETAILS ? frame->lane : 0, text);
 }
 
-/* The members of "args", out of what was kept at entry and the result. */
-static void write_detailed(struct viz_thread *t, struct viz_frame *frame, uint64_t end,
-			   uint32_t flags, PyObject *result)
+/* The members of "args", out of what was kept at entry and the result. @frame is a copy: the
+ * result's repr may run anything. */
+static void write_detailed(struct viz_frame *frame, uint64_t end, uint32_t flags, PyObject *result)
 {
+	struct viz_thread *t = viz_thread__current();
 	struct viz_text text;
 	char data[4096];
 
 	viz_text__start(&text, &viz_recorder.module->rules, data, sizeof(data));
-	if (frame->args)
+	if (frame->flags & VIZ_FRAME_DETAILS && frame->args)
 		viz_text__puts(&text, frame->args);
 	if (viz_recorder.log_retval && result) {
 		size_t before = text.len;
@@ -136,7 +159,10 @@ static void write_detailed(struct viz_thread *t, struct viz_frame *frame, uint64
 		ok = (!before || viz_text__puts(&text, ",")) &&
 		     viz_text__puts(&text, "\"return_value\":") &&
 		     viz_details__retval(&text, result);
-		t->busy--;
+		t = viz_thread__current();
+		if (!t)
+			return;
+		t->busy -= !!t->busy;
 		if (!ok)
 			text.len = before;
 	}
@@ -158,33 +184,37 @@ static struct viz_frame *find_open(struct viz_thread *t, const void *key)
 	return NULL;
 }
 
-void viz_edge__leave(struct viz_thread *t, PyObject *code, PyObject *result, bool raised)
+static void free_args(struct viz_frame *frame)
 {
-	uint64_t end = viz_clock__ticks();
-	struct viz_frame *frame = t->top - 1;
-	uint32_t flags = raised ? VIZ_REC_RAISED : 0;
+	if (frame->flags & VIZ_FRAME_DETAILS)
+		free(frame->args);
+}
 
-	if (__builtin_expect(t->top == t->base || frame->key != code, 0)) {
-		frame = find_open(t, code);
-		if (!frame)
-			return;
-		for (struct viz_frame *above = frame + 1; above < t->top; above++)
-			free(above->args);
-	}
+void viz_edge__leave(struct viz_thread *t, PyObject *code, uint64_t end, PyObject *result,
+		     uint32_t flags)
+{
+	struct viz_frame *frame = find_open(t, code), copy;
+
+	if (!frame)
+		return;
+	for (struct viz_frame *above = frame + 1; above < t->top; above++)
+		free_args(above);
 	t->top = frame;
 	if (frame->flags & VIZ_FRAME_HIDDEN)
 		return;
-	if (__builtin_expect(frame->args || viz_recorder.log_retval, 0))
-		write_detailed(t, frame, end, flags, result);
+	copy = *frame;
+	if (__builtin_expect(copy.flags & VIZ_FRAME_DETAILS || viz_recorder.log_retval, 0))
+		write_detailed(&copy, end, flags, result);
 	else
-		write_call(t, frame, end, flags, NULL);
-	free(frame->args);
+		write_call(t, &copy, end, flags, NULL);
+	free_args(&copy);
 }
 
 void viz_edge__c_enter(struct viz_thread *t, PyObject *callable)
 {
 	const struct viz_known *known;
 	struct viz_frame *frame;
+	uint32_t lane;
 
 	drop_stale(t);
 	if (is_hidden(t))
@@ -194,41 +224,39 @@ void viz_edge__c_enter(struct viz_thread *t, PyObject *callable)
 	t->busy--;
 	if (!known || known->verdict != VIZ_SHOW)
 		return;
+	lane = lane_of(t);
 	frame = push(t, callable, VIZ_FRAME_C);
 	if (!frame)
 		return;
 	frame->func = known->func;
-	if (viz_recorder.log_async && frame > t->base)
-		frame->lane = frame[-1].lane;
+	if (lane) {
+		frame->args = NULL;
+		frame->lane = lane;
+		frame->flags |= VIZ_FRAME_DETAILS;
+	}
 	frame->begin = viz_clock__ticks();
 }
 
-void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, bool raised)
+void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, uint64_t end, uint32_t flags)
 {
-	uint64_t end = viz_clock__ticks();
 	struct viz_frame *frame = t->top - 1;
 
 	if (t->top == t->base || !(frame->flags & VIZ_FRAME_C) ||
 	    (callable && frame->key != callable))
 		return;
 	t->top = frame;
-	write_call(t, frame, end, VIZ_REC_C | (raised ? VIZ_REC_RAISED : 0), NULL);
+	write_call(t, frame, end, VIZ_REC_C | flags, NULL);
 }
 
 void viz_edge__event(struct viz_thread *t, uint64_t begin, uint64_t end, const char *members)
 {
-	struct viz_record *record = viz_thread__record(t);
+	uint64_t dropped = viz_recorder.texts_dropped;
 
-	if (!record)
-		return;
-	record->begin = begin;
-	record->end = end;
-	record->func = 0;
-	record->lane = t->top > t->base ? t->top[-1].lane : 0;
-	record->flags = VIZ_REC_EVENT;
-	record->text = viz_thread__text(t, members);
-	if (!record->text)
-		t->at--;
+	/* without its text it would be nothing */
+	if (viz_recorder.more + places_of((uint32_t)strlen(members)) > viz_recorder.more_max)
+		viz_recorder.texts_dropped = dropped + 1;
+	else
+		write_record(t, begin, end, VIZ_REC_EVENT, lane_of(t), members);
 }
 
 void viz_edge__exception(struct viz_thread *t, PyObject *exception, bool caught)
@@ -255,7 +283,10 @@ void viz_edge__exception(struct viz_thread *t, PyObject *exception, bool caught)
 	text.closers--;
 	ok = ok && viz_text__puts(&text, "}");
 	viz_text__end(&text);
-	t->busy--;
+	t = viz_thread__current();
+	if (!t)
+		return;
+	t->busy -= !!t->busy;
 	if (ok)
 		viz_edge__event(t, viz_clock__ticks(), 0, data);
 }
@@ -264,16 +295,16 @@ void viz_edge__close_all(bool finish)
 {
 	uint64_t now = viz_clock__ticks();
 
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next) {
+	for (struct viz_thread *t = viz_recorder.seen.threads; t; t = t->next) {
 		while (t->top > t->base) {
 			struct viz_frame *frame = --t->top;
+			uint32_t flags = (finish ? 0 : VIZ_REC_OPEN) |
+					 (frame->flags & VIZ_FRAME_C ? VIZ_REC_C : 0);
 
 			if (!(frame->flags & VIZ_FRAME_HIDDEN))
-				write_call(t, frame, now,
-					   (finish ? 0 : VIZ_REC_OPEN) |
-						   (frame->flags & VIZ_FRAME_C ? VIZ_REC_C : 0),
-					   frame->args);
-			free(frame->args);
+				write_call(t, frame, now, flags,
+					   frame->flags & VIZ_FRAME_DETAILS ? frame->args : NULL);
+			free_args(frame);
 		}
 		viz_thread__settle(t);
 	}

@@ -9,64 +9,93 @@
 
 #include "clock.h"
 #include "module.h"
+#include "spool.h"
 
 enum viz_record_flag {
 	VIZ_REC_C = 1, /* a C function */
 	VIZ_REC_RAISED = 2, /* ended by an exception */
 	VIZ_REC_OPEN = 4, /* still running when recording stopped: begin only */
 	VIZ_REC_EVENT = 8, /* not a call: the text is a part of an event, see save.c */
+	VIZ_REC_LONG = 16, /* struct viz_record_more follows, and its text */
 };
 
-/* One completed call or event. 32 bytes. */
+enum { VIZ_REC_FUNC_SHIFT = 8 };
+
+/* One completed call, or an event: 16 bytes for most. Written when a call ends; begin last, so
+ * that a record is there or is not when the process is killed. */
 struct viz_record {
-	uint64_t begin, end; /* ticks of clock.h */
-	uint32_t func; /* index into viz_recorder.funcs */
-	uint32_t text; /* 0: none, else 1 + offset into the chunk's texts */
+	uint64_t begin; /* ticks of clock.h; 0: no record */
+	uint32_t ticks; /* that it took; VIZ_REC_LONG: unused */
+	uint32_t what; /* index into the functions << VIZ_REC_FUNC_SHIFT | enum viz_record_flag */
+};
+
+struct viz_record_more {
+	uint64_t end; /* ticks; 0: an event without duration */
+	uint32_t text_size; /* bytes of JSON that follow, padded to whole records */
 	uint32_t lane; /* 0: the thread, else an asyncio task */
-	uint32_t flags; /* enum viz_record_flag */
 };
 
 /* A thread's first chunk is small: a program may start thousands that do little. */
-enum { VIZ_CHUNK_FIRST = 64, VIZ_CHUNK_RECORDS = 2048 };
+enum { VIZ_CHUNK_FIRST_BYTES = 2 << 10, VIZ_CHUNK_BYTES = 32 << 10 };
 
 struct viz_chunk {
-	struct viz_chunk *next; /* younger, or in the list of free ones */
-	struct viz_record *records;
-	uint32_t nr, cap; /* cap below VIZ_CHUNK_RECORDS: records are malloc'ed, else in a slab */
-	char *texts; /* JSON, NUL-terminated pieces */
-	uint32_t texts_len, texts_cap;
+	struct viz_block block;
+	struct viz_chunk *next; /* younger */
+	uint32_t owner; /* struct viz_thread.serial */
+	uint32_t seq; /* among the owner's, ascending */
+	uint32_t nr; /* records' places in use; true once the chunk is left, or settled */
+	uint32_t more; /* of which more than one for each record */
+	struct viz_record records[];
 };
+
+static inline uint32_t viz_chunk__cap(const struct viz_chunk *chunk)
+{
+	return (uint32_t)((chunk->block.bytes - sizeof(*chunk)) / sizeof(struct viz_record));
+}
 
 enum viz_frame_flag {
 	VIZ_FRAME_HIDDEN = 1, /* rejected, or below a rejected one */
 	VIZ_FRAME_C = 2,
 	VIZ_FRAME_SHIELD = 4, /* what it calls is shown although it is hidden */
+	VIZ_FRAME_DETAILS = 8, /* args and lane are set */
 };
 
 /* An open call. */
 struct viz_frame {
 	const void *key; /* the code object, or the callable of a C function */
-	uint64_t begin;
-	char *args; /* malloc'ed JSON members, or NULL */
+	uint64_t begin; /* 0: hidden */
 	uint32_t func;
-	uint32_t lane;
 	uint32_t flags; /* enum viz_frame_flag */
+	char *args; /* malloc'ed JSON members, or NULL */
+	uint32_t lane;
+};
+
+struct viz_stack {
+	struct viz_block block;
+	uint32_t owner; /* struct viz_thread.serial */
+	uint32_t cap; /* of the frames, the first one included */
+	struct viz_frame frames[]; /* the first is no call, and has no key */
 };
 
 struct viz_thread {
-	struct viz_thread *next;
-	struct viz_frame *top, *base, *limit; /* top: one past the innermost */
+	struct viz_block block;
+	/* One past the innermost call; where the outermost is; end of the stack. */
+	struct viz_frame *top, *base, *limit;
 	struct viz_record *at, *end; /* room in the newest chunk */
-	struct viz_chunk *newest, *oldest;
-	uint32_t nr_chunks;
-	uint32_t cap; /* records that the chunks have room for */
-	bool ended; /* seen to be gone, when memory was short */
-	uint32_t tid;
+	/* Not zero both: off the beaten track. */
+	uint32_t busy; /* our own code runs, or the thread is paused: no records */
 	uint32_t name_tries; /* look-ups of the name that are left */
-	int busy; /* our own code runs, or the thread is paused: no records */
+	struct viz_chunk *newest, *oldest;
+	struct viz_thread *next;
+	struct viz_stack *stack;
+	uint32_t nr_chunks;
+	uint32_t cap; /* places in the chunks */
+	uint32_t serial, chunk_seq;
+	uint32_t tid;
+	uint32_t ended; /* seen to be gone, when memory was short */
 	uint32_t depth_base; /* open calls that do not count against max_depth */
+	uint32_t lost;
 	const void *raised; /* the exception that was shown last: compared, never used */
-	uint64_t calls, evicted, lost;
 	char name[64]; /* "" if unknown */
 };
 
@@ -91,8 +120,19 @@ enum viz_verdict { VIZ_SHOW = 0, VIZ_HIDE = 1, VIZ_SKIP = 2 };
 
 struct viz_lane {
 	const void *task;
-	PyObject *name; /* str, strong */
+	char *name; /* UTF-8 */
 	uint32_t tid;
+};
+
+/* What a trace is made of: of this process, or read back from the file of one that is gone. */
+struct viz_recorded {
+	uint32_t pid;
+	struct viz_clock_mark first; /* of the clock, when recording began */
+	struct viz_thread *threads;
+	struct viz_func *funcs;
+	uint32_t nr_funcs;
+	struct viz_lane *lanes;
+	uint32_t nr_lanes;
 };
 
 struct viz_recorder {
@@ -100,7 +140,8 @@ struct viz_recorder {
 	enum viz_how { VIZ_BY_MONITORING, VIZ_BY_PROFILE, VIZ_BY_EVAL } how;
 	int tool; /* of sys.monitoring */
 	unsigned int generation; /* changes when all threads are forgotten */
-	uint32_t pid;
+	/* Calls need more than a record: an option asks for it. */
+	bool slow;
 	struct viz_module *module; /* of the interpreter that records */
 	void *interpreter; /* the only one that may record in this process */
 	/* options */
@@ -114,21 +155,19 @@ struct viz_recorder {
 	PyObject *function_type, *method_type;
 	PyObject *current_task; /* asyncio.tasks.current_task, once imported */
 	/* what was recorded */
-	struct viz_thread *threads;
-	struct viz_chunk *free_chunks;
-	void **slabs;
-	uint32_t nr_slabs;
-	uint64_t cap, max_cap; /* records that all chunks have room for */
-	uint64_t evicted; /* records dropped for younger ones */
-	uint64_t texts_bytes, texts_max, texts_dropped;
-	struct viz_func *funcs;
-	uint32_t nr_funcs, cap_funcs;
+	struct viz_recorded seen;
+	uint32_t cap_funcs, nr_threads;
+	uint64_t cap, more, max_cap; /* places in all chunks; of them for texts; allowed without */
+	uint64_t more_max;
+	uint64_t evicted; /* places of records dropped for younger ones */
+	uint64_t texts_dropped;
 	struct viz_known *known;
 	uint32_t nr_known, cap_known; /* cap: a power of two */
 	PyObject *kept; /* list that keeps keys alive */
-	struct viz_lane *lanes;
-	uint32_t nr_lanes;
-	struct viz_clock_mark first; /* of the clock, when recording began */
+	/* where a file is written, which recover.c reads */
+	struct viz_spool_head *head; /* NULL: no file */
+	char *names_at, *names_end; /* room in the newest block of names */
+	uint32_t funcs_told, lanes_told; /* names that are in the file */
 };
 
 extern struct viz_recorder viz_recorder;
@@ -149,10 +188,10 @@ static inline struct viz_thread *viz_thread__current(void)
 }
 
 /* threads.c */
-/* Room for one more record; NULL (counted) when there is none. */
-struct viz_record *viz_thread__record(struct viz_thread *t);
-/* Keeps @text beside the record that was just made; 0 when there is no room for it. */
-uint32_t viz_thread__text(struct viz_thread *t, const char *text);
+/* @nr places, one behind the other, for one more record; NULL (counted) when there is no room. */
+struct viz_record *viz_thread__places(struct viz_thread *t, uint32_t nr);
+/* Room for more open calls; false when there is none. */
+bool viz_thread__grow_stack(struct viz_thread *t);
 /* One try to find out what Python calls the thread. */
 void viz_thread__look_for_name(struct viz_thread *t);
 /* Makes the count of the chunk that is being written to true. */
@@ -162,6 +201,8 @@ void viz_thread__settle(struct viz_thread *t);
 const struct viz_known *viz_names__code(PyObject *code);
 const struct viz_known *viz_names__callable(PyObject *callable);
 void viz_names__clear(void);
+/* Names that are new go into the file, if there is one. */
+void viz_names__tell(void);
 
 static inline const struct viz_known *viz_names__find(const void *key)
 {
@@ -176,11 +217,20 @@ static inline const struct viz_known *viz_names__find(const void *key)
 	return &viz_recorder.known[i];
 }
 
+/* The PyMethodDef of a built-in function: as in CPython's Include/cpython/methodobject.h, 3.8 to
+ * 3.15. It identifies a method of a type through all the bound objects that are made of it. */
+static inline const void *viz_names__definition(PyObject *function)
+{
+	return ((struct { PyObject_HEAD PyMethodDef *ml; } *)function)->ml;
+}
+
 /* recorder.c: edges */
 void viz_edge__enter(struct viz_thread *t, PyObject *code);
-void viz_edge__leave(struct viz_thread *t, PyObject *code, PyObject *result, bool raised);
+/* @end: ticks. @flags: VIZ_REC_RAISED or 0. */
+void viz_edge__leave(struct viz_thread *t, PyObject *code, uint64_t end, PyObject *result,
+		     uint32_t flags);
 void viz_edge__c_enter(struct viz_thread *t, PyObject *callable);
-void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, bool raised);
+void viz_edge__c_leave(struct viz_thread *t, PyObject *callable, uint64_t end, uint32_t flags);
 /* An exception appeared, or was caught, in the running function. */
 void viz_edge__exception(struct viz_thread *t, PyObject *exception, bool caught);
 /* Any other event: @text holds its JSON members (without pid, tid and ts). */
@@ -192,9 +242,12 @@ void viz_recorder__settle(void);
 /* In the child of a fork: empties the record, keeps the names and the caller's open calls. */
 void viz_recorder__forget_threads(void);
 void viz_recorder__clear(void);
+/* What is recorded from here on goes into the file @fd, which is owned then; nothing may have
+ * been recorded. 0 or -errno. */
+int viz_recorder__keep_in(int fd, const char *process_name);
 
 /* details.c: what is recorded only on request */
-char *viz_details__args(const struct viz_known *known);
+char *viz_details__args(uint32_t func);
 bool viz_details__retval(struct viz_text *text, PyObject *value);
 uint32_t viz_details__lane(void);
 
@@ -214,8 +267,13 @@ struct viz_saved {
 	uint64_t calls, events;
 };
 /* Writes the events as a JSON fragment: objects separated by ",\n", none at either end.
- * 0 or -errno. */
-int viz_save__write(int fd, const char *process_name, struct viz_saved *saved);
+ * @open: open calls too, where a process was killed. 0 or -errno. */
+int viz_save__write(const struct viz_recorded *seen, int fd, const char *process_name, bool open,
+		    struct viz_saved *saved);
+
+/* recover.c: (calls, events, whether older ones were dropped, names of functions) of the file
+ * @spool that a process left behind, whose events are written to @out; NULL with an exception. */
+PyObject *viz_recover(int spool, int out);
 
 extern PyMethodDef viz_recorder_methods[];
 

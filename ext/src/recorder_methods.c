@@ -11,6 +11,7 @@
 
 enum {
 	TEXTS_MAX = 256 << 20, /* bytes of arguments and other events */
+	ENTRIES_MIN = 2048,
 };
 
 static PyObject *or_null(PyObject *object)
@@ -75,8 +76,8 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 		viz_names__clear();
 	}
 	viz_recorder.module = viz_module__of(self);
-	viz_recorder.max_cap = entries > VIZ_CHUNK_RECORDS ? (uint64_t)entries : VIZ_CHUNK_RECORDS;
-	viz_recorder.texts_max = TEXTS_MAX;
+	viz_recorder.max_cap = entries > ENTRIES_MIN ? (uint64_t)entries : ENTRIES_MIN;
+	viz_recorder.more_max = TEXTS_MAX / sizeof(struct viz_record);
 	viz_recorder.max_depth = max_depth;
 	viz_recorder.min_ticks = min_ns > 0 ? viz_clock__ticks_of((uint64_t)min_ns) : 0;
 	viz_recorder.with_c = with_c;
@@ -85,6 +86,7 @@ static PyObject *recorder_configure(PyObject *self, PyObject *args)
 	viz_recorder.log_retval = log_retval;
 	viz_recorder.log_async = log_async;
 	viz_recorder.log_exception = log_exception;
+	viz_recorder.slow = max_depth >= 0 || min_ns > 0 || log_args || log_retval || log_async;
 	set_object(&viz_recorder.include, or_null(include));
 	set_object(&viz_recorder.exclude, or_null(exclude));
 	set_object(&viz_recorder.own_path, or_null(own_path));
@@ -104,9 +106,9 @@ static PyObject *recorder_start(PyObject *self, PyObject *unused)
 				"recording is under way, or was not configured");
 		return NULL;
 	}
-	if (!viz_recorder.first.ns)
-		viz_clock__mark(&viz_recorder.first);
-	viz_recorder.pid = (uint32_t)getpid();
+	if (!viz_recorder.seen.first.ns)
+		viz_clock__mark(&viz_recorder.seen.first);
+	viz_recorder.seen.pid = (uint32_t)getpid();
 	viz_recorder.how = viz_python >= 0x030c00 ? VIZ_BY_MONITORING
 			   : viz_eval__can()	  ? VIZ_BY_EVAL
 						  : VIZ_BY_PROFILE;
@@ -151,7 +153,7 @@ static PyObject *recorder_clear(PyObject *self, PyObject *unused)
 	}
 	if (viz_recorder.kept)
 		viz_recorder__clear();
-	memset(&viz_recorder.first, 0, sizeof(viz_recorder.first));
+	memset(&viz_recorder.seen.first, 0, sizeof(viz_recorder.seen.first));
 	Py_RETURN_NONE;
 }
 
@@ -161,11 +163,10 @@ static PyObject *recorder_pause(PyObject *self, PyObject *by)
 	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
 
 	(void)self;
-	if (t) {
-		t->busy += (int)PyLong_AsLong(by);
-		if (t->busy < 0)
-			t->busy = 0;
-	}
+	if (t && PyLong_AsLong(by) > 0)
+		t->busy++;
+	else if (t)
+		t->busy -= !!t->busy;
 	Py_RETURN_NONE;
 }
 
@@ -188,13 +189,13 @@ static PyObject *recorder_add(PyObject *self, PyObject *const *args, Py_ssize_t 
 	(void)self;
 	if (nr != 3 || !(members = PyUnicode_AsUTF8AndSize(args[0], &size)))
 		return PyErr_Occurred() ? NULL : (PyErr_SetNone(PyExc_TypeError), NULL);
-	if (!viz_recorder.module || !viz_recorder.first.ns)
+	if (!viz_recorder.module || !viz_recorder.seen.first.ns)
 		Py_RETURN_NONE;
 	t = viz_thread__current();
 	if (args[1] != Py_None && t) {
 		double us = PyFloat_AsDouble(args[1]);
 
-		viz_clock__scale(&viz_recorder.first, &scale);
+		viz_clock__scale(&viz_recorder.seen.first, &scale);
 		begin = scale.from.ticks +
 			(uint64_t)(int64_t)((us * 1000.0 - (double)scale.from.ns) /
 					    scale.ns_per_tick);
@@ -223,7 +224,7 @@ static PyObject *recorder_write(PyObject *self, PyObject *args)
 		PyErr_SetString(PyExc_RuntimeError, "recording is under way, or never was");
 		return NULL;
 	}
-	err = viz_save__write(fd, process_name, &saved);
+	err = viz_save__write(&viz_recorder.seen, fd, process_name, false, &saved);
 	if (err) {
 		errno = -err;
 		return PyErr_SetFromErrno(PyExc_OSError);
@@ -232,14 +233,45 @@ static PyObject *recorder_write(PyObject *self, PyObject *args)
 			     (unsigned long long)saved.events);
 }
 
+/* Of the interpreter's own: what is recorded goes into the file, which a process that is killed
+ * leaves behind. Takes the descriptor over. */
+static PyObject *recorder_keep_in(PyObject *self, PyObject *args)
+{
+	const char *process_name;
+	int fd, err;
+
+	if (!PyArg_ParseTuple(args, "is", &fd, &process_name))
+		return NULL;
+	if (viz_recorder.interpreter != viz_module__of(self)->interpreter) {
+		PyErr_SetString(PyExc_RuntimeError, "this interpreter does not record");
+		return NULL;
+	}
+	err = viz_recorder__keep_in(fd, process_name);
+	if (err) {
+		errno = -err;
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *recorder_recover(PyObject *self, PyObject *args)
+{
+	int spool, out;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "ii", &spool, &out))
+		return NULL;
+	return viz_recover(spool, out);
+}
+
 /* [(name, file, line)] of the Python functions that were seen. */
 static PyObject *recorder_functions(PyObject *self, PyObject *unused)
 {
 	PyObject *list = PyList_New(0);
 
 	(void)self, (void)unused;
-	for (uint32_t i = 0; list && i < viz_recorder.nr_funcs; i++) {
-		const struct viz_func *func = &viz_recorder.funcs[i];
+	for (uint32_t i = 0; list && i < viz_recorder.seen.nr_funcs; i++) {
+		const struct viz_func *func = &viz_recorder.seen.funcs[i];
 		PyObject *path =
 			func->code ? PyObject_GetAttrString(func->code, "co_filename") : NULL;
 		PyObject *item = path ? Py_BuildValue("sNI", func->name, path, func->line) : NULL;
@@ -259,10 +291,10 @@ static PyObject *recorder_counts(PyObject *self, PyObject *unused)
 
 	(void)self, (void)unused;
 	viz_recorder__settle();
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next) {
+	for (struct viz_thread *t = viz_recorder.seen.threads; t; t = t->next) {
 		if (t->nr_chunks)
 			for (struct viz_chunk *chunk = t->oldest; chunk; chunk = chunk->next)
-				kept += chunk->nr;
+				kept += chunk->nr - chunk->more;
 		lost += t->lost;
 	}
 	return Py_BuildValue("KKKK", kept, (unsigned long long)viz_recorder.evicted, lost,
@@ -279,9 +311,9 @@ static PyObject *recorder_after_fork(PyObject *self, PyObject *unused)
 	if (!viz_recorder.kept)
 		Py_RETURN_NONE;
 	viz_recorder__forget_threads();
-	viz_recorder.pid = (uint32_t)getpid();
+	viz_recorder.seen.pid = (uint32_t)getpid();
 	if (running)
-		viz_clock__mark(&viz_recorder.first);
+		viz_clock__mark(&viz_recorder.seen.first);
 	Py_RETURN_NONE;
 }
 
@@ -401,6 +433,8 @@ PyMethodDef viz_recorder_methods[] = {
 	VIZ_METHOD("_now", recorder_now, METH_NOARGS, ""),
 	VIZ_METHOD("_add", recorder_add, METH_FASTCALL, ""),
 	VIZ_METHOD("_write", recorder_write, METH_VARARGS, ""),
+	VIZ_METHOD("_keep_in", recorder_keep_in, METH_VARARGS, ""),
+	VIZ_METHOD("_recover", recorder_recover, METH_VARARGS, ""),
 	VIZ_METHOD("_functions", recorder_functions, METH_NOARGS, ""),
 	VIZ_METHOD("_counts", recorder_counts, METH_NOARGS, ""),
 	VIZ_METHOD("_after_fork", recorder_after_fork, METH_NOARGS, ""),

@@ -14,7 +14,16 @@ enum {
 	FIXED_MAX = 256, /* of an event beside its name and text */
 };
 
+/* A record, unpacked. */
+struct item {
+	uint64_t begin, end;
+	uint32_t func, flags, lane, text_size;
+	const char *text;
+};
+
 struct out {
+	const struct viz_recorded *seen;
+	struct viz_saved *saved;
 	int fd, err;
 	bool any; /* an event has been written */
 	char *at, *end;
@@ -100,25 +109,23 @@ static void next_event(struct out *out)
 }
 
 /* `{"pid":1,"tid":2,"ts":` */
-static int make_head(char *head, size_t size, uint32_t tid)
+static size_t make_head(const struct out *out, char *head, size_t size, uint32_t tid)
 {
-	return snprintf(head, size, "{\"pid\":%u,\"tid\":%u,\"ts\":", viz_recorder.pid, tid);
+	return (size_t)snprintf(head, size, "{\"pid\":%u,\"tid\":%u,\"ts\":", out->seen->pid, tid);
 }
 
-static void put_call(struct out *out, const struct viz_record *r, const struct viz_chunk *chunk,
-		     const char *head, size_t head_len)
+static void put_call(struct out *out, const struct item *item, const char *head, size_t head_len)
 {
-	const struct viz_func *func = &viz_recorder.funcs[r->func];
-	const char *text = r->text ? chunk->texts + r->text - 1 : NULL;
-	uint64_t begin = viz_clock__ns(&out->scale, r->begin);
-	uint64_t end = viz_clock__ns(&out->scale, r->end);
+	const struct viz_func *func = &out->seen->funcs[item->func];
+	uint64_t begin = viz_clock__ns(&out->scale, item->begin);
+	uint64_t end = viz_clock__ns(&out->scale, item->end);
 	char *p;
 
 	next_event(out);
 	make_room(out, FIXED_MAX + func->name_len);
 	p = (char *)memcpy(out->at, head, head_len) + head_len;
 	p = put_us(p, begin);
-	if (r->flags & VIZ_REC_OPEN) {
+	if (item->flags & VIZ_REC_OPEN) {
 		p = PUT_LITERAL(p, ",\"ph\":\"B\",\"name\":\"");
 	} else {
 		p = PUT_LITERAL(p, ",\"ph\":\"X\",\"dur\":");
@@ -127,65 +134,119 @@ static void put_call(struct out *out, const struct viz_record *r, const struct v
 	}
 	p = (char *)memcpy(p, func->name, func->name_len) + func->name_len;
 	out->at = PUT_LITERAL(p, "\",\"cat\":\"FEE\"");
-	if (text || r->flags & VIZ_REC_RAISED) {
+	if (item->text_size || item->flags & VIZ_REC_RAISED) {
 		puts_(out, ",\"args\":{");
-		if (r->flags & VIZ_REC_RAISED)
-			puts_(out, text ? "\"raised\":true," : "\"raised\":true");
-		if (text)
-			puts_(out, text);
+		if (item->flags & VIZ_REC_RAISED)
+			puts_(out, item->text_size ? "\"raised\":true," : "\"raised\":true");
+		put(out, item->text, item->text_size);
 		puts_(out, "}");
 	}
 	put(out, "}", 1);
 }
 
-static void put_event(struct out *out, const struct viz_record *r, const struct viz_chunk *chunk,
-		      const char *head, size_t head_len)
+static void put_event(struct out *out, const struct item *item, const char *head, size_t head_len)
 {
-	uint64_t begin = viz_clock__ns(&out->scale, r->begin);
+	uint64_t begin = viz_clock__ns(&out->scale, item->begin);
 	char *p;
 
 	next_event(out);
 	make_room(out, FIXED_MAX);
 	p = (char *)memcpy(out->at, head, head_len) + head_len;
 	p = put_us(p, begin);
-	if (r->end) {
+	if (item->end) {
 		p = PUT_LITERAL(p, ",\"dur\":");
-		p = put_us(p, viz_clock__ns(&out->scale, r->end) - begin);
+		p = put_us(p, viz_clock__ns(&out->scale, item->end) - begin);
 	}
 	*p++ = ',';
 	out->at = p;
-	puts_(out, chunk->texts + r->text - 1);
+	put(out, item->text, item->text_size);
 	put(out, "}", 1);
 }
 
-static void put_thread(struct out *out, const struct viz_thread *t, struct viz_saved *saved)
+/* Unpacks the record in the first of @nr places. Returns how many it takes; 0: there is none. A
+ * file that a process left behind may hold anything. */
+static uint32_t unpack(const struct viz_recorded *seen, const struct viz_record *r, uint32_t nr,
+		       struct item *item)
 {
-	char head[96], lane_head[96];
-	size_t len = (size_t)make_head(head, sizeof(head), t->tid), lane_len = 0;
-	uint32_t lane = 0;
+	const struct viz_record_more *more = (const struct viz_record_more *)(r + 1);
+	uint64_t places = 1;
 
-	if (!t->nr_chunks)
-		return;
-	for (const struct viz_chunk *chunk = t->oldest; chunk && !out->err; chunk = chunk->next) {
-		for (uint32_t i = 0; i < chunk->nr; i++) {
-			const struct viz_record *r = &chunk->records[i];
-			bool own = !r->lane;
+	if (!nr || !r->begin)
+		return 0;
+	*item = (struct item){.begin = r->begin,
+			      .end = r->begin + r->ticks,
+			      .func = r->what >> VIZ_REC_FUNC_SHIFT,
+			      .flags = r->what & ((1u << VIZ_REC_FUNC_SHIFT) - 1)};
+	if (item->flags & VIZ_REC_LONG) {
+		places = 2;
+		if (nr < places)
+			return 0;
+		places += ((uint64_t)more->text_size + sizeof(*r) - 1) / sizeof(*r);
+		item->end = more->end;
+		item->lane = more->lane;
+		item->text_size = more->text_size;
+		item->text = (const char *)(more + 1);
+	}
+	if (places > nr || item->lane > seen->nr_lanes)
+		return 0;
+	if (item->flags & VIZ_REC_EVENT ? !item->text_size : item->func >= seen->nr_funcs)
+		return 0;
+	return (uint32_t)places;
+}
 
-			if (!own && r->lane != lane) {
-				lane = r->lane;
-				lane_len = (size_t)make_head(lane_head, sizeof(lane_head),
-							     viz_recorder.lanes[lane - 1].tid);
-			}
-			if (r->flags & VIZ_REC_EVENT) {
-				put_event(out, r, chunk, own ? head : lane_head,
-					  own ? len : lane_len);
-				saved->events++;
-			} else {
-				put_call(out, r, chunk, own ? head : lane_head,
-					 own ? len : lane_len);
-				saved->calls++;
-			}
+static void put_item(struct out *out, const struct item *item, const char *head, size_t head_len)
+{
+	char lane_head[96];
+
+	if (item->lane) {
+		head_len = make_head(out, lane_head, sizeof(lane_head),
+				     out->seen->lanes[item->lane - 1].tid);
+		head = lane_head;
+	}
+	if (item->flags & VIZ_REC_EVENT) {
+		put_event(out, item, head, head_len);
+		out->saved->events++;
+	} else {
+		put_call(out, item, head, head_len);
+		out->saved->calls++;
+	}
+}
+
+static void put_thread(struct out *out, const struct viz_thread *t)
+{
+	const struct viz_chunk *chunk = t->nr_chunks ? t->oldest : NULL;
+	char head[96];
+	size_t len = make_head(out, head, sizeof(head), t->tid);
+
+	for (; chunk && !out->err; chunk = chunk->next) {
+		uint32_t at = 0, places;
+		struct item item;
+
+		while ((places = unpack(out->seen, chunk->records + at, chunk->nr - at, &item))) {
+			put_item(out, &item, head, len);
+			at += places;
 		}
+	}
+}
+
+/* Calls that were open when the process was killed. */
+static void put_open(struct out *out, const struct viz_thread *t)
+{
+	char head[96];
+	size_t len = make_head(out, head, sizeof(head), t->tid);
+
+	for (const struct viz_frame *frame = t->base; frame < t->top; frame++) {
+		struct item item = {.begin = frame->begin,
+				    .func = frame->func,
+				    .flags = VIZ_REC_OPEN |
+					     (frame->flags & VIZ_FRAME_C ? VIZ_REC_C : 0)};
+
+		if (frame->flags & VIZ_FRAME_HIDDEN || !frame->begin ||
+		    frame->func >= out->seen->nr_funcs)
+			continue;
+		if (frame->flags & VIZ_FRAME_DETAILS && frame->lane <= out->seen->nr_lanes)
+			item.lane = frame->lane;
+		put_item(out, &item, head, len);
 	}
 }
 
@@ -206,44 +267,43 @@ static void put_metadata(struct out *out, const char *what, uint32_t tid, const 
 
 	snprintf(head, sizeof(head),
 		 "{\"ph\":\"M\",\"pid\":%u,\"tid\":%u,\"name\":\"%s\",\"args\":{\"name\":",
-		 viz_recorder.pid, tid, what);
+		 out->seen->pid, tid, what);
 	next_event(out);
 	puts_(out, head);
 	put_quoted(out, name);
 	puts_(out, "}}");
 }
 
-static void put_names(struct out *out, const char *process_name)
+static void put_names(struct out *out, const char *process_name, bool open)
 {
-	put_metadata(out, "process_name", viz_recorder.pid, process_name);
-	for (const struct viz_thread *t = viz_recorder.threads; t; t = t->next)
-		if (t->nr_chunks && t->name[0])
-			put_metadata(out, "thread_name", t->tid, t->name);
-	for (uint32_t i = 0; i < viz_recorder.nr_lanes; i++) {
-		PyObject *bytes =
-			PyUnicode_AsEncodedString(viz_recorder.lanes[i].name, "utf-8", "replace");
-		char *name = bytes ? PyBytes_AsString(bytes) : NULL;
+	const struct viz_recorded *seen = out->seen;
 
-		if (name)
-			put_metadata(out, "thread_name", viz_recorder.lanes[i].tid, name);
-		Py_XDECREF(bytes);
-		PyErr_Clear();
-	}
+	put_metadata(out, "process_name", seen->pid, process_name);
+	for (const struct viz_thread *t = seen->threads; t; t = t->next)
+		if ((t->nr_chunks || (open && t->top > t->base)) && t->name[0])
+			put_metadata(out, "thread_name", t->tid, t->name);
+	for (uint32_t i = 0; i < seen->nr_lanes; i++)
+		if (seen->lanes[i].name)
+			put_metadata(out, "thread_name", seen->lanes[i].tid, seen->lanes[i].name);
 }
 
-int viz_save__write(int fd, const char *process_name, struct viz_saved *saved)
+int viz_save__write(const struct viz_recorded *seen, int fd, const char *process_name, bool open,
+		    struct viz_saved *saved)
 {
-	struct out out = {.fd = fd};
+	struct out out = {.fd = fd, .seen = seen, .saved = saved};
 
 	out.data = malloc(BUFFER_SIZE);
 	if (!out.data)
 		return -ENOMEM;
 	out.at = out.data;
 	out.end = out.data + BUFFER_SIZE;
-	viz_clock__scale(&viz_recorder.first, &out.scale);
-	put_names(&out, process_name);
-	for (const struct viz_thread *t = viz_recorder.threads; t; t = t->next)
-		put_thread(&out, t, saved);
+	viz_clock__scale(&seen->first, &out.scale);
+	put_names(&out, process_name, open);
+	for (const struct viz_thread *t = seen->threads; t; t = t->next) {
+		put_thread(&out, t);
+		if (open)
+			put_open(&out, t);
+	}
 	flush(&out);
 	free(out.data);
 	return out.err;

@@ -3,20 +3,18 @@
 #include "recorder.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
-	SLAB_CHUNKS = 8, /* 512 KiB of records are mapped at a time, present at once */
-	STACK_MIN = 256,
+	STACK_FIRST_BYTES = 4 << 10,
+	STACK_MAX_BYTES = 64 << 20,
 	NAME_TRIES = 400, /* edges of a thread in which its name is looked for */
 };
-
-#define CHUNK_SIZE (VIZ_CHUNK_RECORDS * sizeof(struct viz_record))
 
 struct viz_recorder viz_recorder = {.generation = 1};
 __thread struct viz_tls viz_tls;
@@ -39,7 +37,7 @@ static void read_comm(char *name, size_t size)
 /* Threads that are gone and of which nothing is kept any more. */
 static void reap_threads(void)
 {
-	struct viz_thread **p = &viz_recorder.threads;
+	struct viz_thread **p = &viz_recorder.seen.threads;
 
 	while (*p) {
 		struct viz_thread *t = *p;
@@ -53,30 +51,158 @@ static void reap_threads(void)
 	}
 }
 
+static struct viz_stack *new_stack(uint32_t owner, size_t bytes)
+{
+	struct viz_stack *stack = viz_spool__get(VIZ_BLOCK_STACK, bytes);
+
+	if (!stack)
+		return NULL;
+	stack->owner = owner;
+	stack->cap = (uint32_t)((stack->block.bytes - sizeof(*stack)) / sizeof(stack->frames[0]));
+	return stack;
+}
+
+static void use_stack(struct viz_thread *t, struct viz_stack *stack, size_t open)
+{
+	t->stack = stack;
+	t->base = stack->frames + 1;
+	t->limit = stack->frames + stack->cap;
+	t->top = t->base + open;
+}
+
+bool viz_thread__grow_stack(struct viz_thread *t)
+{
+	struct viz_stack *old = t->stack, *stack;
+	size_t open = (size_t)(t->top - t->base);
+
+	if (old->block.bytes >= STACK_MAX_BYTES)
+		return false;
+	stack = new_stack(t->serial, 2 * (size_t)old->block.bytes);
+	if (!stack)
+		return false;
+	memcpy(stack->frames, old->frames, (open + 1) * sizeof(stack->frames[0]));
+	use_stack(t, stack, open);
+	viz_spool__put(old);
+	return true;
+}
+
+static void enlist(struct viz_thread *t)
+{
+	t->next = viz_recorder.seen.threads;
+	viz_recorder.seen.threads = t;
+	viz_tls.thread = t;
+	viz_tls.generation = viz_recorder.generation;
+}
+
 struct viz_thread *viz_thread__new(void)
 {
+	struct viz_stack *stack;
 	struct viz_thread *t;
 
 	if (!viz_recorder.module)
 		return NULL;
 	reap_threads();
-	t = calloc(1, sizeof(*t));
+	t = viz_spool__get(VIZ_BLOCK_THREAD, sizeof(*t));
 	if (!t)
 		return NULL;
-	t->base = malloc(STACK_MIN * sizeof(*t->base));
-	if (!t->base) {
-		free(t);
+	t->serial = ++viz_recorder.nr_threads;
+	stack = new_stack(t->serial, STACK_FIRST_BYTES);
+	if (!stack) {
+		viz_spool__put(t);
 		return NULL;
 	}
-	t->top = t->base;
-	t->limit = t->base + STACK_MIN;
+	use_stack(t, stack, 0);
 	t->tid = (uint32_t)syscall(SYS_gettid);
 	t->name_tries = NAME_TRIES;
-	t->next = viz_recorder.threads;
-	viz_recorder.threads = t;
-	viz_tls.thread = t;
-	viz_tls.generation = viz_recorder.generation;
+	enlist(t);
 	return t;
+}
+
+/* The calling thread's, if it has recorded. */
+static struct viz_thread *own_thread(void)
+{
+	return viz_tls.generation == viz_recorder.generation ? viz_tls.thread : NULL;
+}
+
+/* Takes the thread and its open calls along into blocks of the present spool, as the only
+ * thread; what it recorded stays behind. False when out of memory: there is none then. */
+static bool move_thread(struct viz_thread *old)
+{
+	struct viz_thread *t = viz_spool__get(VIZ_BLOCK_THREAD, sizeof(*t));
+	struct viz_stack *stack = t ? new_stack(old->serial, old->stack->block.bytes) : NULL;
+	struct viz_block block;
+
+	viz_recorder.seen.threads = NULL;
+	viz_tls.thread = NULL;
+	if (!stack)
+		return false;
+	block = t->block;
+	*t = *old;
+	t->block = block;
+	memcpy(stack->frames, old->stack->frames,
+	       (size_t)(old->top - old->stack->frames) * sizeof(stack->frames[0]));
+	use_stack(t, stack, (size_t)(old->top - old->base));
+	t->at = t->end = NULL;
+	t->newest = t->oldest = NULL;
+	t->nr_chunks = t->cap = 0;
+	enlist(t);
+	return true;
+}
+
+/*
+ * In the child, before anything else runs there: the file is the parent's. Not left to
+ * os.register_at_fork(), whose other functions may come first and are recorded.
+ */
+static void in_child(void)
+{
+	struct viz_thread *own = own_thread();
+	bool unmap = !own || !own->busy; /* else it is looked at again, see add_details() */
+
+	if (!viz_recorder.head)
+		return;
+	viz_recorder.head = NULL;
+	viz_recorder.names_at = viz_recorder.names_end = NULL;
+	viz_recorder.funcs_told = viz_recorder.lanes_told = 0;
+	viz_recorder.cap = viz_recorder.more = viz_recorder.evicted = 0;
+	viz_spool__leave();
+	if (own)
+		move_thread(own);
+	else
+		viz_recorder.seen.threads = NULL;
+	viz_spool__forget_left(unmap);
+}
+
+int viz_recorder__keep_in(int fd, const char *process_name)
+{
+	static bool prepared;
+	struct viz_thread *own = own_thread();
+	struct viz_spool_head *head;
+	int err;
+
+	if (viz_recorder.seen.threads &&
+	    (viz_recorder.seen.threads != own || own->next || own->nr_chunks))
+		return -EBUSY;
+	if (!prepared && pthread_atfork(NULL, NULL, in_child))
+		return -ENOMEM;
+	prepared = true;
+	err = viz_spool__open(fd);
+	if (err)
+		return err;
+	head = viz_spool__get(VIZ_BLOCK_HEAD, sizeof(*head));
+	if (!head || !viz_spool__is_file())
+		return -ENOSPC;
+	head->thread_size = sizeof(struct viz_thread);
+	head->frame_size = sizeof(struct viz_frame);
+	head->record_size = sizeof(struct viz_record);
+	head->chunk_size = sizeof(struct viz_chunk);
+	head->pid = (uint32_t)getpid();
+	head->counter = viz_clock_counter;
+	head->first = viz_recorder.seen.first;
+	snprintf(head->process_name, sizeof(head->process_name), "%s", process_name);
+	__atomic_store_n(&head->magic, VIZ_SPOOL_MAGIC, __ATOMIC_RELEASE);
+	viz_recorder.head = head;
+	viz_names__tell();
+	return own && !move_thread(own) ? -ENOMEM : 0;
 }
 
 /* A thread enters itself into threading._active some calls after its first one; it is gone
@@ -111,59 +237,18 @@ void viz_thread__look_for_name(struct viz_thread *t)
 
 /* Chunks. */
 
-static void release_texts(struct viz_chunk *chunk)
-{
-	viz_recorder.texts_bytes -= chunk->texts_cap;
-	free(chunk->texts);
-	chunk->texts = NULL;
-	chunk->texts_len = chunk->texts_cap = 0;
-}
-
-static bool map_slab(void)
-{
-	void *slab, **slabs;
-
-	slabs = realloc(viz_recorder.slabs, (viz_recorder.nr_slabs + 1) * sizeof(*slabs));
-	if (!slabs)
-		return false;
-	viz_recorder.slabs = slabs;
-	/* One call instead of a page fault every 128 records. */
-	slab = mmap(NULL, SLAB_CHUNKS * CHUNK_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (slab == MAP_FAILED)
-		return false;
-	slabs[viz_recorder.nr_slabs++] = slab;
-	for (int i = 0; i < SLAB_CHUNKS; i++) {
-		struct viz_chunk *chunk = calloc(1, sizeof(*chunk));
-
-		if (!chunk)
-			return i > 0;
-		chunk->records = (struct viz_record *)((char *)slab + i * CHUNK_SIZE);
-		chunk->cap = VIZ_CHUNK_RECORDS;
-		chunk->next = viz_recorder.free_chunks;
-		viz_recorder.free_chunks = chunk;
-	}
-	return true;
-}
-
 static void give_back(struct viz_chunk *chunk)
 {
-	viz_recorder.cap -= chunk->cap;
-	release_texts(chunk);
-	if (chunk->cap == VIZ_CHUNK_RECORDS) {
-		chunk->next = viz_recorder.free_chunks;
-		viz_recorder.free_chunks = chunk;
-	} else {
-		free(chunk->records);
-		free(chunk);
-	}
+	viz_recorder.cap -= viz_chunk__cap(chunk);
+	viz_recorder.more -= chunk->more;
+	viz_spool__put(chunk);
 }
 
 /* Threads are not asked to tell when they end: that happens without the GIL. */
 static bool has_ended(struct viz_thread *t)
 {
-	if (!t->ended && t != viz_tls.thread && syscall(SYS_tgkill, viz_recorder.pid, t->tid, 0) &&
-	    errno == ESRCH)
+	if (!t->ended && t != viz_tls.thread &&
+	    syscall(SYS_tgkill, viz_recorder.seen.pid, t->tid, 0) && errno == ESRCH)
 		t->ended = true;
 	return t->ended;
 }
@@ -177,19 +262,20 @@ static bool drop_oldest(void)
 	struct viz_thread *most = NULL;
 	struct viz_chunk *chunk;
 
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next)
+	for (struct viz_thread *t = viz_recorder.seen.threads; t; t = t->next)
 		if (t->nr_chunks > 1 && (!most || t->cap > most->cap))
 			most = t;
-	for (struct viz_thread *t = viz_recorder.threads; t && !most; t = t->next)
+	for (struct viz_thread *t = viz_recorder.seen.threads; t && !most; t = t->next)
 		if (t->nr_chunks && has_ended(t))
 			most = t;
 	if (!most)
 		return false;
 	chunk = most->oldest;
 	most->oldest = chunk->next;
-	most->cap -= chunk->cap;
-	most->evicted += chunk->nr;
+	most->cap -= viz_chunk__cap(chunk);
 	viz_recorder.evicted += chunk->nr;
+	if (viz_recorder.head)
+		viz_recorder.head->evicted = 1;
 	if (!--most->nr_chunks) {
 		most->newest = NULL;
 		most->at = most->end = NULL;
@@ -205,45 +291,22 @@ void viz_thread__settle(struct viz_thread *t)
 		t->newest->nr = (uint32_t)(t->at - t->newest->records);
 }
 
-static struct viz_chunk *new_chunk(uint32_t cap)
+static bool next_chunk(struct viz_thread *t, uint32_t nr)
 {
-	struct viz_chunk *chunk;
-
-	if (cap == VIZ_CHUNK_RECORDS) {
-		if (!viz_recorder.free_chunks && !map_slab())
-			return NULL;
-		chunk = viz_recorder.free_chunks;
-		viz_recorder.free_chunks = chunk->next;
-		return chunk;
-	}
-	chunk = calloc(1, sizeof(*chunk));
-	if (!chunk)
-		return NULL;
-	chunk->records = malloc(cap * sizeof(*chunk->records));
-	if (!chunk->records) {
-		free(chunk);
-		return NULL;
-	}
-	chunk->cap = cap;
-	return chunk;
-}
-
-static bool next_chunk(struct viz_thread *t)
-{
-	uint32_t cap = t->cap < VIZ_CHUNK_FIRST	    ? VIZ_CHUNK_FIRST
-		       : t->cap < VIZ_CHUNK_RECORDS ? t->newest->cap * 2
-						    : VIZ_CHUNK_RECORDS;
+	size_t size = t->nr_chunks || nr > 32 ? VIZ_CHUNK_BYTES : VIZ_CHUNK_FIRST_BYTES;
+	uint32_t cap = (uint32_t)((size - sizeof(struct viz_chunk)) / sizeof(struct viz_record));
 	struct viz_chunk *chunk;
 
 	viz_thread__settle(t);
-	while (viz_recorder.cap + cap > viz_recorder.max_cap && drop_oldest())
+	while (viz_recorder.cap - viz_recorder.more + cap > viz_recorder.max_cap && drop_oldest())
 		;
-	chunk = new_chunk(cap);
+	chunk = nr <= cap ? viz_spool__get(VIZ_BLOCK_CHUNK, size) : NULL;
 	if (!chunk)
 		return false;
 	viz_recorder.cap += cap;
 	chunk->next = NULL;
-	chunk->nr = 0;
+	chunk->seq = ++t->chunk_seq;
+	chunk->owner = t->serial;
 	if (t->nr_chunks)
 		t->newest->next = chunk;
 	else
@@ -256,56 +319,25 @@ static bool next_chunk(struct viz_thread *t)
 	return true;
 }
 
-struct viz_record *viz_thread__record(struct viz_thread *t)
+struct viz_record *viz_thread__places(struct viz_thread *t, uint32_t nr)
 {
-	if (__builtin_expect(t->at == t->end, 0) && !next_chunk(t)) {
+	struct viz_record *record;
+
+	if (__builtin_expect(t->end - t->at < nr, 0) && !next_chunk(t, nr)) {
 		t->lost++;
 		return NULL;
 	}
-	return t->at++;
-}
-
-/* Keeps @text with the newest chunk; 0 when there is no room for it. */
-uint32_t viz_thread__text(struct viz_thread *t, const char *text)
-{
-	struct viz_chunk *chunk = t->newest;
-	size_t size = strlen(text) + 1;
-	uint32_t at = chunk->texts_len;
-
-	if (at + size > chunk->texts_cap) {
-		size_t cap = chunk->texts_cap ? 2 * (size_t)chunk->texts_cap : 4096;
-		char *grown;
-
-		while (cap < at + size)
-			cap *= 2;
-		if (viz_recorder.texts_bytes + cap - chunk->texts_cap > viz_recorder.texts_max) {
-			viz_recorder.texts_dropped++;
-			return 0;
-		}
-		grown = realloc(chunk->texts, cap);
-		if (!grown)
-			return 0;
-		viz_recorder.texts_bytes += cap - chunk->texts_cap;
-		chunk->texts = grown;
-		chunk->texts_cap = (uint32_t)cap;
-	}
-	memcpy(chunk->texts + at, text, size);
-	chunk->texts_len += (uint32_t)size;
-	return at + 1;
+	record = t->at;
+	t->at += nr;
+	t->newest->more += nr - 1;
+	viz_recorder.more += nr - 1;
+	return record;
 }
 
 void viz_recorder__settle(void)
 {
-	for (struct viz_thread *t = viz_recorder.threads; t; t = t->next)
+	for (struct viz_thread *t = viz_recorder.seen.threads; t; t = t->next)
 		viz_thread__settle(t);
-}
-
-static void free_thread(struct viz_thread *t)
-{
-	while (t->top > t->base)
-		free((--t->top)->args);
-	free(t->base);
-	free(t);
 }
 
 static void drop_records(struct viz_thread *t)
@@ -319,60 +351,55 @@ static void drop_records(struct viz_thread *t)
 	}
 	t->oldest = t->newest = NULL;
 	t->at = t->end = NULL;
-	t->cap = 0;
-	t->calls = t->evicted = t->lost = 0;
+	t->cap = t->lost = 0;
 }
 
-static void unmap_slabs(void)
+static void free_thread(struct viz_thread *t)
 {
-	while (viz_recorder.free_chunks) {
-		struct viz_chunk *chunk = viz_recorder.free_chunks;
-
-		viz_recorder.free_chunks = chunk->next;
-		free(chunk);
-	}
-	while (viz_recorder.nr_slabs)
-		munmap(viz_recorder.slabs[--viz_recorder.nr_slabs], SLAB_CHUNKS * CHUNK_SIZE);
-	viz_recorder.cap = 0;
-	viz_recorder.evicted = 0;
-	viz_recorder.texts_dropped = 0;
+	drop_records(t);
+	while (t->top > t->base)
+		if ((--t->top)->flags & VIZ_FRAME_DETAILS)
+			free(t->top->args);
+	viz_spool__put(t->stack);
+	viz_spool__put(t);
 }
 
 void viz_recorder__forget_threads(void)
 {
-	struct viz_thread *own = NULL;
+	struct viz_thread *own = own_thread();
 
-	if (viz_tls.generation == viz_recorder.generation)
-		own = viz_tls.thread;
-	while (viz_recorder.threads) {
-		struct viz_thread *t = viz_recorder.threads;
+	while (viz_recorder.seen.threads) {
+		struct viz_thread *t = viz_recorder.seen.threads;
 
-		viz_recorder.threads = t->next;
-		drop_records(t);
-		if (t != own)
+		viz_recorder.seen.threads = t->next;
+		if (t == own)
+			drop_records(t);
+		else
 			free_thread(t);
 	}
-	unmap_slabs();
+	viz_recorder.evicted = viz_recorder.texts_dropped = 0;
 	if (!own)
 		return;
-	own->next = NULL;
 	own->tid = (uint32_t)syscall(SYS_gettid);
-	viz_recorder.threads = own;
+	enlist(own);
 }
 
 void viz_recorder__clear(void)
 {
-	while (viz_recorder.threads) {
-		struct viz_thread *t = viz_recorder.threads;
+	while (viz_recorder.seen.threads) {
+		struct viz_thread *t = viz_recorder.seen.threads;
 
-		viz_recorder.threads = t->next;
-		drop_records(t);
+		viz_recorder.seen.threads = t->next;
 		free_thread(t);
 	}
 	viz_recorder.generation++;
-	unmap_slabs();
-	for (uint32_t i = 0; i < viz_recorder.nr_lanes; i++)
-		Py_CLEAR(viz_recorder.lanes[i].name);
-	viz_recorder.nr_lanes = 0;
+	viz_recorder.head = NULL;
+	viz_recorder.names_at = viz_recorder.names_end = NULL;
+	viz_recorder.funcs_told = viz_recorder.lanes_told = 0;
+	viz_recorder.cap = viz_recorder.more = 0;
+	viz_recorder.evicted = viz_recorder.texts_dropped = 0;
+	viz_spool__close();
+	while (viz_recorder.seen.nr_lanes)
+		free(viz_recorder.seen.lanes[--viz_recorder.seen.nr_lanes].name);
 	viz_names__clear();
 }
