@@ -44,7 +44,7 @@ calls_of() {
 @test "convert: flame graph, folded stacks, speedscope and page" {
 	make_trace a.json 41 400
 	for suffix in folded svg speedscope.json html; do
-		"$VIZBPF" convert -q a.json "b.$suffix"
+		VIZBPF_VIEWER=$WORK/none "$VIZBPF" convert -q a.json "b.$suffix"
 	done
 	# 100 calls a thread of 5.5 us, 1.125 of them in a leaf: own time in ns
 	[ "$(awk '$0 ~ /work.py:3\) [0-9]+$/ { n = $NF } END { print n }' b.folded)" = 875000 ]
@@ -52,6 +52,27 @@ calls_of() {
 	"$PYTHON" -c 'import xml.dom.minidom as x; x.parse("b.svg")'
 	[ "$(jq '[.profiles[].events | length] | add' b.speedscope.json)" = 800 ]
 	grep -q '<script type="application/octet-stream" id="trace">H4sI' b.html
+	# what the page holds is the trace
+	grep -o 'id="trace">[^<]*' b.html | cut -d'>' -f2 | base64 -d | gzip -dc >inner.json
+	diff <(calls_of a.json) <(calls_of inner.json)
+}
+
+@test "convert: the page has the bundled viewer in it where there is one" {
+	make_trace a.json 41 400
+	mkdir viewer
+	echo 'let a = "<b>";' >viewer/speedscope-AB12.js
+	echo '@font-face { src: url("./F.woff2") } b {}' >viewer/speedscope-CD34.css
+	printf 'font' >viewer/F.woff2
+	VIZBPF_VIEWER=$WORK/viewer "$VIZBPF" convert -q a.json b.html
+	grep -qF 'let a = "<b>";' b.html
+	grep -qF 'src: url(data:font/woff2;base64,Zm9udA==) }' b.html
+	grep -o 'id="trace">[^<]*' b.html | cut -d'>' -f2 | base64 -d | gzip -dc >inner.json
+	[ "$(jq '[.profiles[].events | length] | add' inner.json)" = 800 ]
+	# half a viewer is none
+	rm viewer/speedscope-CD34.css
+	VIZBPF_VIEWER=$WORK/viewer "$VIZBPF" convert -q a.json b.html
+	refute grep -qF 'let a = "<b>";' b.html
+	grep -q 'vizbpf timeline' b.html
 }
 
 @test "convert: by pipes" {

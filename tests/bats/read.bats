@@ -276,9 +276,16 @@ PYTHON
 	stop_vizbpf
 }
 
-@test "view --offline: says what to do where the bundled viewer is missing" {
+@test "view --offline: without the bundled viewer a page of our own; what that cannot show is said" {
+	need curl
 	write_trace t.json
-	VIZBPF_VIEWER=$WORK/none run_vizbpf view t.json --offline --port 0 --no-browser
+	VIZBPF_VIEWER=$WORK/none start_view t.json --offline --port 0
+	[[ $URL =~ /trace\.html$ ]]
+	[ "$(fetch "$URL")" = 200 ]
+	grep -q 'vizbpf timeline' body
+	stop_vizbpf
+	"$VIZBPF" convert -q t.json t.folded
+	VIZBPF_VIEWER=$WORK/none run_vizbpf view t.folded --port 0 --no-browser
 	assert_refused
 	assert_contains "$errors" "make viewer"
 }

@@ -37,7 +37,12 @@ async function test(name, missing, body) {
 }
 
 function run(...args) {
-	return execFileSync(vizbpf, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+	return runWith({}, ...args);
+}
+
+function runWith(env, ...args) {
+	return execFileSync(vizbpf, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"],
+					    env: { ...process.env, ...env } });
 }
 
 const converted = new Map();
@@ -46,7 +51,8 @@ function sample(suffix) {
 	if (!converted.has(suffix)) {
 		const out = join(work, "sample" + suffix);
 		try {
-			run("convert", join(work, "plain.json"), out);
+			// the page of our own: the bundled viewer has tests below
+			runWith({ VIZBPF_VIEWER: join(work, "none") }, "convert", join(work, "plain.json"), out);
 			converted.set(suffix, out);
 		} catch (error) {
 			console.log(`# convert to ${suffix}: ${String(error.stderr ?? error).trim()}`);
@@ -248,6 +254,37 @@ await test("html: names that are markup stay text, nothing is fetched", unwritab
 	assert.equal(await page.title(), "vizbpf timeline");
 	assert.deepEqual(page.outside, []);
 	assert.deepEqual(page.errors, []);
+	await page.context().close();
+});
+
+await test("html with the bundled viewer: a file alone shows the trace, a known function is found",
+	   missing("viewer"), async () => {
+	const file = join(work, "bundled.html");
+	run("convert", join(work, "plain.json"), file);
+	const page = await newPage(browser);
+	await page.goto("file://" + file);
+	await page.waitForFunction(() => /server\.py/.test(document.title), null, { timeout: 120000 });
+	await page.waitForTimeout(1000);	// for the picture only
+	await page.screenshot({ path: join(shots, "html-speedscope.png") });
+	await page.getByText("Sandwich").click();
+	await page.waitForFunction(() => /Request\.query/.test(document.body.innerText));
+	assert.match(await page.locator("body").innerText(), /handle_request/);
+	assert.equal(await page.locator("table img").count(), 0, "names are text");
+	assert.deepEqual(page.outside, []);
+	assert.deepEqual(page.errors, []);
+	await page.context().close();
+});
+
+await test("view --offline without the bundled viewer: a page of vizbpf's own", undefined, async () => {
+	process.env.VIZBPF_VIEWER = join(work, "none");
+	const server = await view(join(work, "plain.json"), "--offline", "--port", "0")
+		.finally(() => delete process.env.VIZBPF_VIEWER);
+	const page = await newPage(browser);
+	await page.goto(server.url);
+	await page.waitForFunction(() => document.body.dataset.state === "ready");
+	assert.equal(await page.evaluate(() => vizbpf.trace.calls), calls);
+	assert.deepEqual(page.outside, []);
+	assert.equal(await server.stop(), 0);
 	await page.context().close();
 });
 

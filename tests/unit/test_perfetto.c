@@ -1,7 +1,8 @@
 /* with: user/output/writer.c user/output/kept.c
  * user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/perfetto.c
  * user/output/perfetto_packet.c user/output/perfetto_deflate.c user/output/folded.c user/output/svg.c
- * user/output/speedscope.c user/output/html.c user/output/spooled.c user/output/spool.c
+ * user/output/speedscope.c user/output/html.c user/output/bundle.c user/output/base64.c
+ * user/output/spooled.c user/output/spool.c
  * user/output/stacks.c user/output/scratch.c user/output/file.c user/output/create.c user/output/gzip.c
  * user/output/json.c user/output/buffer.c
  * user/output/reader.c user/output/reader_json.c user/output/reader_event.c

@@ -2,7 +2,6 @@
 #include "viewer.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../output/bundle.h"
 #include "transcribe.h"
 
 const char viz_viewer_origin[] = "https://ui.perfetto.dev";
@@ -155,29 +155,15 @@ static int add_file(struct viz_viewer *v, const char *name, int fd, bool counts)
 	return 0;
 }
 
-/* Where `make viewer` or `make install` put the bundled viewer. */
-static DIR *open_bundle(char *where, size_t size)
+static bool has_bundle(void)
 {
-	const char *env = getenv("VIZBPF_VIEWER");
-	ssize_t n;
-	char *slash;
-	DIR *dir;
+	char where[4096];
+	DIR *dir = viz_bundle__open(where, sizeof(where));
+	bool there = dir && !faccessat(dirfd(dir), "index.html", R_OK, 0);
 
-	if (env) {
-		snprintf(where, size, "%s", env);
-		return opendir(where);
-	}
-	n = readlink("/proc/self/exe", where, size - sizeof("/viewer"));
-	if (n > 0) {
-		where[n] = 0;
-		slash = strrchr(where, '/');
-		strcpy(slash ? slash : where, "/viewer");
-		dir = opendir(where);
-		if (dir)
-			return dir;
-	}
-	snprintf(where, size, "%s/share/vizbpf/viewer", VIZ_PREFIX);
-	return opendir(where);
+	if (dir)
+		closedir(dir);
+	return there;
 }
 
 static int add_bundle(struct viz_viewer *v, char *why, size_t why_size)
@@ -188,7 +174,7 @@ static int add_bundle(struct viz_viewer *v, char *why, size_t why_size)
 	DIR *dir;
 	int fd;
 
-	dir = open_bundle(where, sizeof(where));
+	dir = viz_bundle__open(where, sizeof(where));
 	while (dir && (entry = readdir(dir))) {
 		if (*entry->d_name == '.')
 			continue;
@@ -205,11 +191,10 @@ static int add_bundle(struct viz_viewer *v, char *why, size_t why_size)
 		closedir(dir);
 	if (index)
 		return 0;
-	return viz_why(
-		why, why_size, -ENOENT,
-		"the bundled viewer is not installed (looked in %s): `make viewer` fetches "
-		"it with npm, or do without --offline, or `vizbpf convert` the trace to .html",
-		where);
+	return viz_why(why, why_size, -ENOENT,
+		       "the bundled viewer is not installed (looked in %s): `make viewer` fetches "
+		       "it with npm",
+		       where);
 }
 
 static int add_hand_over(struct viz_viewer *v, char *why, size_t why_size)
@@ -228,15 +213,20 @@ static int add_hand_over(struct viz_viewer *v, char *why, size_t why_size)
 
 int viz_viewer__prepare(struct viz_viewer *v, const char *path, char *why, size_t why_size)
 {
+	const char *suffix;
 	int err, fd;
 
 	if (v->convert) {
-		fd = viz_transcribe(path, v->fd, ".speedscope.json", why, why_size);
+		/* without the bundle, vizbpf's own page shows a trace */
+		if (!has_bundle())
+			v->way = VIZ_VIEW_PAGE;
+		suffix = v->way == VIZ_VIEW_PAGE ? ".html" : ".speedscope.json";
+		fd = viz_transcribe(path, v->fd, suffix, why, why_size);
 		if (fd < 0)
 			return fd;
 		close(v->fd);
 		v->fd = fd;
-		strcpy(v->name, "trace.speedscope.json");
+		snprintf(v->name, sizeof(v->name), "trace%s", suffix);
 	}
 	err = add_file(v, v->name, v->fd, true);
 	if (err)

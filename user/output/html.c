@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One page that holds the trace and the viewer: Chrome JSON, gzip and base64, in the page's
- * template. The JSON goes to a file of its own first, as base64 ends with a padding.
+ * One page that holds the trace and the viewer: speedscope where it is installed, with the trace
+ * in its format, else a page of our own with Chrome JSON; gzip and base64. The trace goes to a
+ * file of its own first, as base64 ends with a padding.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "user/output/html_template.h"
 
-#include "buffer.h"
+#include "base64.h"
+#include "bundle.h"
 #include "file.h"
 #include "writer.h"
 
@@ -16,17 +18,42 @@
 
 struct html {
 	struct viz_writer w;
-	struct viz_writer *inner; /* Chrome JSON, to a file without a name */
+	struct viz_writer *inner; /* of the trace, to a file without a name */
+	struct viz_buffer head, tail; /* the page, around it */
 };
+
+/* What is written where only calls can be shown. */
+static const struct viz_writer_ops calls_only;
+
+static const char trace_tag[] = "<script type=\"application/octet-stream\" id=\"trace\">";
+
+/* The page around the trace; returns the trace's format. */
+static const char *make_page(struct html *h)
+{
+	const char *place = strstr(html_template, PLACE);
+
+	if (!viz_bundle__page(&h->head, &h->tail)) {
+		h->w.ops = &calls_only;
+		return ".speedscope.json";
+	}
+	h->head.len = h->tail.len = 0;
+	viz_buffer__add(&h->head, html_template, (size_t)(place - html_template));
+	viz_buffer__text(&h->head, trace_tag);
+	viz_buffer__text(&h->tail, "</script>");
+	viz_buffer__text(&h->tail, place + sizeof(PLACE) - 1);
+	return ".json";
+}
 
 static int html__begin(struct viz_writer *w)
 {
 	struct html *h = (struct html *)w;
 	struct viz_output *out = viz_output__scratch(true);
+	const char *format;
 
 	if (!out)
 		return -errno;
-	h->inner = viz_writer__new(w->trace, ".json", out);
+	format = make_page(h);
+	h->inner = h->head.failed || h->tail.failed ? NULL : viz_writer__new(w->trace, format, out);
 	if (!h->inner) {
 		viz_output__free(out);
 		return -ENOMEM;
@@ -69,18 +96,6 @@ struct encoder {
 	size_t nr_rest;
 };
 
-static char *encode3(char *p, const unsigned char *in)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	p[0] = letters[in[0] >> 2];
-	p[1] = letters[(in[0] & 3) << 4 | in[1] >> 4];
-	p[2] = letters[(in[1] & 15) << 2 | in[2] >> 6];
-	p[3] = letters[in[2] & 63];
-	return p + 4;
-}
-
 static int put_base64(void *ctx, const void *data, size_t size)
 {
 	struct encoder *e = ctx;
@@ -97,10 +112,10 @@ static int put_base64(void *ctx, const void *data, size_t size)
 		start = p = viz_output__reserve(e->out, 16384);
 		if (!p)
 			return viz_output__error(e->out);
-		p = encode3(p, e->rest);
+		p = viz_base64__three(p, e->rest);
 		e->nr_rest = 0;
 		for (; size >= 3 && p - start < 16000; size -= 3, in += 3)
-			p = encode3(p, in);
+			p = viz_base64__three(p, in);
 		viz_output__commit(e->out, (size_t)(p - start));
 	}
 	return 0;
@@ -112,23 +127,14 @@ static int end_base64(struct encoder *e)
 
 	if (!e->nr_rest)
 		return 0;
-	memset(e->rest + e->nr_rest, 0, 3 - e->nr_rest);
-	encode3(text, e->rest);
-	memset(text + e->nr_rest + 1, '=', 3 - e->nr_rest);
+	viz_base64__rest(text, e->rest, e->nr_rest);
 	return viz_output__write(e->out, text, 4);
-}
-
-static int put_text(struct html *h, const char *text, size_t len)
-{
-	return viz_output__write(h->w.out, text, len);
 }
 
 static int html__end(struct viz_writer *w)
 {
-	static const char open[] = "<script type=\"application/octet-stream\" id=\"trace\">";
 	struct html *h = (struct html *)w;
 	struct encoder encoder = {.out = w->out};
-	const char *place = strstr(html_template, PLACE);
 	int err;
 
 	if (!h->inner)
@@ -137,35 +143,31 @@ static int html__end(struct viz_writer *w)
 	h->inner->source_ctx = w->source_ctx;
 	err = h->inner->ops->end(h->inner);
 	if (!err)
-		err = put_text(h, html_template, (size_t)(place - html_template));
-	if (!err)
-		err = put_text(h, open, sizeof(open) - 1);
+		err = viz_output__write(w->out, h->head.data, h->head.len);
 	if (!err)
 		err = viz_output__copy(h->inner->out, put_base64, &encoder);
 	if (!err)
 		err = end_base64(&encoder);
 	if (!err)
-		err = put_text(h, "</script>", 9);
-	if (!err)
-		err = put_text(h, place + sizeof(PLACE) - 1, strlen(place + sizeof(PLACE) - 1));
+		err = viz_output__write(w->out, h->tail.data, h->tail.len);
 	return err ? err : viz_output__close(w->out);
 }
 
 static void html__free(struct viz_writer *w)
 {
-	viz_writer__free(((struct html *)w)->inner);
+	struct html *h = (struct html *)w;
+
+	viz_writer__free(h->inner);
+	viz_buffer__free(&h->head);
+	viz_buffer__free(&h->tail);
 }
 
-const struct viz_writer_ops viz_writer_html = {
-	.suffix = ".html",
-	.what = "one page with the trace and a viewer in it",
-	.begin = html__begin,
-	.process = html__process,
-	.track = html__track,
-	.calls = html__calls,
-	.event = html__event,
-	.end = html__end,
-	.free = html__free,
-	.sources = true,
-	.size = sizeof(struct html),
-};
+#define OPERATIONS                                                                                 \
+	.suffix = ".html", .what = "one page with the trace and a viewer in it",                   \
+	.begin = html__begin, .process = html__process, .track = html__track,                      \
+	.calls = html__calls, .event = html__event, .end = html__end, .free = html__free,          \
+	.size = sizeof(struct html)
+
+const struct viz_writer_ops viz_writer_html = {OPERATIONS, .sources = true};
+
+static const struct viz_writer_ops calls_only = {OPERATIONS, .calls_only = true};
