@@ -101,6 +101,8 @@ enum viz_trampoline_state viz_trampoline__state(const struct viz_trampoline *t);
 const char *viz_trampoline__why(const struct viz_trampoline *t);
 /* Records that found the ring full: begins, and ends. */
 void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters, uint64_t *leaves);
+/* At the end: those that no later record told of. */
+void viz_trampoline__tell_losses(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
 /*
  * Takes everything back with plain writes: recording ends at once, the
  * callbacks and the memory go at the target's next Python call. Safe when the

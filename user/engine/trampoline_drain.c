@@ -440,6 +440,26 @@ int viz_reader__drain(struct viz_trampoline *t, struct viz_instance **rings, int
 	return total;
 }
 
+void viz_trampoline__tell_losses(struct viz_trampoline *t, const struct viz_trampoline_sink *sink)
+{
+	for (int i = 0; i < t->nr_instances && sink->lost; i++) {
+		struct viz_instance *in = &t->instances[i];
+
+		/* the first place is that of threads that found none: nobody's */
+		for (int k = 1; in->ring && k < VIZ_REC_THREADS; k++) {
+			struct viz_rec_thread *thread = &in->ring->threads[k];
+			uint32_t enters = thread->lost_enter - thread->told_enter;
+			uint32_t leaves = thread->lost_leave - thread->told_leave;
+
+			if (!enters && !leaves)
+				continue;
+			sink->lost(sink->ctx, thread->tid, in->reader.last_ts, enters, leaves);
+			thread->told_enter += enters;
+			thread->told_leave += leaves;
+		}
+	}
+}
+
 void viz_reader__free(struct viz_tramp_reader *r)
 {
 	viz_feed__free(r->feed);

@@ -300,6 +300,7 @@ static void detach(struct viz_session *s, struct viz_target *t)
 		viz_trampoline__detach(r->tramp);
 		while (!r->past_end && viz_trampoline__drain(r->tramp, &sink) > 0)
 			;
+		viz_trampoline__tell_losses(r->tramp, &sink);
 		count_losses(r);
 		viz_trampoline__free(r->tramp);
 	}
