@@ -12,13 +12,14 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import observers
 import workloads
 
 threads = []
 children = []
 stopping = threading.Event()
 results = {}
-commands = dict(workloads.commands)
+commands = dict(workloads.commands, **observers.commands)
 
 
 def command(function):
@@ -121,6 +122,48 @@ def deep_thread(size, depth):
     threading.stack_size(before)
     thread.join()
     return {"outcome": said[0]}
+
+
+small_thread_may_end = threading.Event()
+
+
+@command
+def small_thread(what):
+    """Makes a thread with little C stack that calls once and stays, or lets it end."""
+    if what == "end":
+        small_thread_may_end.set()
+        threads.pop().join()
+        return {"ok": True}
+
+    def live():
+        middle(1)
+        called.set()
+        small_thread_may_end.wait()
+
+    called = threading.Event()
+    small_thread_may_end.clear()
+    before = threading.stack_size(65536)
+    threads.append(threading.Thread(target=live))
+    threads[-1].start()
+    threading.stack_size(before)
+    called.wait()
+    return {"ok": True}
+
+
+@command
+def lose_leader():
+    """The first thread ends; this loop goes on in another."""
+    import ctypes
+    import platform
+
+    def serve():
+        answer({"ok": True})
+        main()
+        os._exit(0)
+
+    threading.Thread(target=serve).start()
+    number = {"x86_64": 60, "aarch64": 93}[platform.machine()]
+    ctypes.CDLL(None).syscall(ctypes.c_long(number), ctypes.c_long(0))
 
 
 def work(number):
@@ -447,6 +490,11 @@ def greenlet_server():
     return {"ok": True}
 
 
+def answer(what):
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 def main():
     for line in iter(sys.stdin.readline, ""):
         words = line.split()
@@ -455,11 +503,9 @@ def main():
         if words[0] == "quit":
             break
         try:
-            answer = commands[words[0]](*words[1:])
+            answer(commands[words[0]](*words[1:]))
         except Exception as e:  # the test reads it
-            answer = {"exception": "%s: %s" % (type(e).__name__, e)}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+            answer({"exception": "%s: %s" % (type(e).__name__, e)})
     stopping.set()
 
 
