@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "target/remote.h"
+
+enum { UNFINISHED_SECONDS = 10 };
 
 #define JOURNAL_MAGIC 0x4c4e524a5a495601ULL /* "VIZJRNL" and a byte no text has */
 
@@ -56,7 +59,7 @@ int viz_proc__mapping(pid_t pid, uint64_t start, uint32_t *major, uint32_t *mino
 	int err = -ENOENT;
 	FILE *maps;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	snprintf(path, sizeof(path), "/proc/%d/maps", viz_remote__task(pid));
 	maps = fopen(path, "re");
 	if (!maps)
 		return -errno;
@@ -161,6 +164,16 @@ struct viz_journal *viz_journal__new(int dir, char *why, size_t why_size)
 	return journal;
 }
 
+/* Its vizbpf was killed while it made the file, some microseconds long: nothing is noted there. */
+static int was_never_finished(int fd)
+{
+	uint64_t magic = 0;
+	struct stat st;
+
+	return pread(fd, &magic, sizeof(magic), 0) >= 0 && !magic && !fstat(fd, &st) &&
+	       time(NULL) - st.st_mtime > UNFINISHED_SECONDS;
+}
+
 struct viz_journal *viz_journal__map(int dir, const char *name)
 {
 	struct viz_journal *journal = NULL;
@@ -171,6 +184,11 @@ struct viz_journal *viz_journal__map(int dir, const char *name)
 	fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
+	if (was_never_finished(fd)) {
+		close(fd);
+		errno = ESTALE;
+		return NULL;
+	}
 	/* A shorter file would be a SIGBUS on the first look at its end. */
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (size_t)st.st_size == sizeof(*journal))
 		journal = mmap(NULL, sizeof(*journal), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

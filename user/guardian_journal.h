@@ -83,7 +83,8 @@ struct viz_journal {
 int viz_journal__open_dir(int make, char *why, size_t why_size);
 /* Makes the journal of this process. NULL with a line in @why. */
 struct viz_journal *viz_journal__new(int dir, char *why, size_t why_size);
-/* Maps the journal @name. NULL: not one of ours, or of another boot (errno says). */
+/* Maps the journal @name. NULL: not one of ours (errno says); ESTALE: it can be removed, as it
+ * is of another boot or was never finished. */
 struct viz_journal *viz_journal__map(int dir, const char *name);
 void viz_journal__unmap(struct viz_journal *journal);
 void viz_journal__unlink(int dir, const struct viz_journal *journal);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../bpf/records.h"
+#include "target/remote.h"
 
 /* A write to look for in processes that may have inherited it. */
 struct signature {
@@ -29,16 +30,6 @@ static bool maps_same_file(pid_t pid, const struct viz_journal_entry *e)
 
 	return !viz_proc__mapping(pid, e->map_start, &major, &minor, &ino) &&
 	       major == e->map_major && minor == e->map_minor && ino == e->map_ino;
-}
-
-static int open_mem(pid_t pid)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
 }
 
 /*
@@ -81,7 +72,7 @@ static int undo_entry(struct viz_journal_entry *e)
 	uint64_t start_time;
 	int mem, result;
 
-	mem = open_mem(e->pid);
+	mem = viz_remote__open(e->pid, O_RDWR);
 	if (mem < 0)
 		return mem == -ENOENT || mem == -ESRCH ? 0 : mem;
 	/* Looked at after the memory was opened: then it is the memory of this very process. */
@@ -132,7 +123,7 @@ static int undo_inherited(pid_t pid, const struct signature *sigs, int nr, int h
 		;
 	if (i == nr || held_by_other(holds, pid, owner))
 		return 0;
-	mem = open_mem(pid);
+	mem = viz_remote__open(pid, O_RDWR);
 	if (mem < 0)
 		return 0;
 	for (; i < nr; i++) {
@@ -258,19 +249,26 @@ void viz_undo__forget(struct viz_journal *journal)
 	}
 }
 
+static bool is_stopped(pid_t pid)
+{
+	uint64_t start_time;
+	char state;
+
+	return !viz_proc__start_time(viz_remote__task(pid), &start_time, &state) && state == 'T';
+}
+
 /* @start_time 0: whoever has the pid now, if he is stopped. Whether the signal was sent. */
 static bool let_go(pid_t pid, uint64_t start_time, struct viz_undo_report *report)
 {
 	bool sent = false;
 	uint64_t now;
-	char state;
 	int pidfd;
 
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return false;
-	if (!viz_proc__start_time(pid, &now, &state) &&
-	    (start_time ? now == start_time : state == 'T'))
+	if (!viz_proc__start_time(pid, &now, NULL) &&
+	    (start_time ? now == start_time : is_stopped(pid)))
 		sent = !syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
 	report->continued += sent;
 	close(pidfd);

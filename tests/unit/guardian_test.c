@@ -3,7 +3,7 @@
  * user/guardian*.c: what is written into targets is taken back, whoever is killed.
  * Build: gcc -fsanitize=address,undefined -D_GNU_SOURCE -Iuser -DVIZ_RUN_DIR='"/tmp/vizbpf-test-run"'
  *	tests/unit/guardian_test.c user/guardian.c user/guardian_journal.c user/guardian_undo.c
- *	user/base/log.c -lbpf
+ *	user/target/remote.c user/base/log.c -lbpf -lpthread
  *
  * Each case has a target with a child that it forks after the write, a tracer that makes the
  * write and then does what the case says, and a look at the target and the child afterwards.
@@ -11,12 +11,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +38,7 @@ static struct shared {
 
 static volatile uint64_t slot __attribute__((aligned(8)));
 static int passed, failed;
+static bool leaderless; /* the target's first thread ends, another goes on */
 
 static void check(int ok, const char *name, const char *what)
 {
@@ -70,8 +74,20 @@ static char state_of(pid_t pid)
 	return viz_proc__start_time(pid, &start, &state) ? '?' : state;
 }
 
+static void *live(void *unused)
+{
+	(void)unused;
+	for (;; nap()) {
+		shared->target_slot = slot;
+		shared->beats++;
+	}
+	return NULL;
+}
+
 static void run_target(void)
 {
+	pthread_t other;
+
 	while (!slot)
 		nap();
 	if (!fork()) {
@@ -79,10 +95,9 @@ static void run_target(void)
 		for (;; nap())
 			shared->child_slot = slot;
 	}
-	for (;; nap()) {
-		shared->target_slot = slot;
-		shared->beats++;
-	}
+	if (leaderless && !pthread_create(&other, NULL, live, NULL))
+		syscall(SYS_exit, 0);
+	live(NULL);
 }
 
 static void write_slot(pid_t pid, uint64_t value)
@@ -261,6 +276,14 @@ static void do_stop_and_die(struct viz_guardian *g, int entry)
 	kill(shared->target, SIGSTOP);
 }
 
+/* Where /proc/PID shows no memory any more, and the process lives on. */
+static void do_leaderless(struct viz_guardian *g, int entry)
+{
+	if (!UNTIL(state_of(shared->target) == 'Z'))
+		exit(4);
+	do_stop_and_die(g, entry);
+}
+
 static void do_hang(struct viz_guardian *g, int entry)
 {
 	do_stop_and_die(g, entry);
@@ -312,6 +335,19 @@ static void test_stops(void)
 	kill(shared->tracer, SIGKILL);
 	expect_clear("hang");
 	end();
+}
+
+static void test_leaderless(void)
+{
+	uint64_t beats;
+
+	leaderless = true;
+	begin(do_leaderless, 0);
+	expect_clear("leaderless");
+	beats = shared->beats;
+	check(UNTIL(shared->beats > beats + 3), "leaderless", "the target goes on");
+	end();
+	leaderless = false;
 }
 
 static void test_guardian_killed(void)
@@ -400,6 +436,32 @@ static void test_directory(void)
 	unlink(VIZ_RUN_DIR);
 }
 
+static void leave_unfinished(int dir, const char *name, off_t size, time_t age)
+{
+	struct timespec times[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
+	int fd = openat(dir, name, O_RDWR | O_CREAT, 0600);
+
+	if (fd < 0 || ftruncate(fd, size) || futimens(fd, times))
+		abort();
+	close(fd);
+}
+
+/* A vizbpf that was killed while it made its journal. */
+static void test_unfinished(void)
+{
+	char why[256];
+	int dir = viz_journal__open_dir(1, why, sizeof(why));
+
+	leave_unfinished(dir, "journal-1-1", 0, 100);
+	leave_unfinished(dir, "journal-1-2", sizeof(struct viz_journal), 100);
+	leave_unfinished(dir, "journal-1-3", 0, 0);
+	check(viz_guardian__restore(0) == 0, "unfinished", "restore succeeds");
+	check(journals() == 1 && !faccessat(dir, "journal-1-3", F_OK, 0), "unfinished",
+	      "what may be finished yet stays, the others go");
+	unlinkat(dir, "journal-1-3", 0);
+	close(dir);
+}
+
 static void test_journal(void)
 {
 	struct viz_undo undo = {.pid = getpid(), .addr = 8, .expect = 1, .map_start = 4096};
@@ -441,6 +503,8 @@ int main(void)
 	test_journal();
 	test_ends();
 	test_stops();
+	test_leaderless();
+	test_unfinished();
 	test_guardian_killed();
 	test_others();
 	test_directory();

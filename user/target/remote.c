@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remote.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,14 +15,52 @@
 /* Nobody needs more of one string than this; a length beyond it is not believed in full. */
 #define STR_CHARS_MAX 4096
 
-int viz_remote__open(pid_t pid, int flags)
+/* -ESRCH also when the thread has ended: older kernels open the file and read nothing from it. */
+static int open_mem(pid_t pid, int flags)
 {
-	char path[64];
+	char path[64], byte;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
 	fd = open(path, flags | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, &byte, 1, 0))
+		return fd;
+	close(fd);
+	return -ESRCH;
+}
+
+pid_t viz_remote__task(pid_t pid)
+{
+	struct dirent *entry;
+	pid_t found = pid;
+	char path[64];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	tasks = opendir(path);
+	while (tasks && found == pid && (entry = readdir(tasks))) {
+		pid_t tid = atoi(entry->d_name);
+		int fd = tid > 0 ? open_mem(tid, O_RDONLY) : -1;
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		found = tid;
+		if (tid == pid)
+			break;
+	}
+	if (tasks)
+		closedir(tasks);
+	return found;
+}
+
+int viz_remote__open(pid_t pid, int flags)
+{
+	int fd = open_mem(pid, flags);
+
+	return fd == -ESRCH ? open_mem(viz_remote__task(pid), flags) : fd;
 }
 
 int viz_remote__read(int fd, uint64_t addr, void *buf, size_t size)

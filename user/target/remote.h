@@ -11,7 +11,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* All return 0 or a negative errno. @fd: of /proc/PID/mem. */
+/*
+ * The thread under whose number /proc shows the memory of @pid: itself, or, when its first
+ * thread has ended before others, one of these. @pid when there is none.
+ */
+pid_t viz_remote__task(pid_t pid);
+/* The others return 0 or a negative errno. @fd: of /proc/PID/mem. */
 int viz_remote__open(pid_t pid, int flags); /* O_RDONLY or O_RDWR; returns the fd or -errno */
 int viz_remote__read(int fd, uint64_t addr, void *buf, size_t size);
 int viz_remote__read_u64(int fd, uint64_t addr, uint64_t *value);
