@@ -519,7 +519,6 @@ enum viz_options_result viz_options__parse(struct viz_options *opt, int argc, ch
 	*opt = (struct viz_options){
 		.output = "result.json",
 		.ready_fd = -1,
-		.ring_size = 32 << 20,
 		.filter.stdlib = -1,
 		.sources = true,
 		.before = UINT64_MAX,

@@ -27,7 +27,7 @@ struct viz_options {
 	uint64_t duration; /* ns; 0: until told or all targets have ended */
 	const struct viz_engine *engine; /* NULL: auto */
 	int ready_fd; /* -1: none */
-	size_t ring_size;
+	size_t ring_size; /* bytes; 0: as the engine likes */
 	struct viz_filter filter;
 	bool include_startup;
 	bool sources;

@@ -29,6 +29,7 @@
 enum {
 	POLL_MS = 5, /* how long records wait in a ring */
 	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
+	RING_BYTES = 32 << 20,
 	DRAIN_NS = 20 * 1000 * 1000, /* how long calls are taken in before something else */
 	GONE_NS = 2000 * 1000 * 1000, /* until a process without VIZ_EXIT is given up */
 };
@@ -216,7 +217,8 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 	s->builds = viz_builds__new();
 	s->names = viz_live_names__new();
 	s->loaders = viz_loader_watch__new();
-	s->probes = viz_probes__load(opt->ring_size, viz_records__handle, s, why, sizeof(why));
+	s->probes = viz_probes__load(opt->ring_size ?: RING_BYTES, viz_records__handle, s, why,
+				     sizeof(why));
 	if (!s->builds || !s->probes) {
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
 		return -EPERM;
