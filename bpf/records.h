@@ -340,6 +340,7 @@ struct viz_guard_state {
 	VIZ_U32 stopped; /* 1: SIGSTOP is about to be sent, 2: it was */
 	VIZ_U32 cleared; /* the slot is clear */
 	VIZ_U32 held; /* it is stopped until it is prepared: when that was, seconds, not 0 */
+	VIZ_U32 tid; /* the thread whose stack it is about, 0: not known */
 };
 
 #ifndef __bpf__

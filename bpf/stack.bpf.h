@@ -12,7 +12,7 @@
 
 #define VM_GROWSDOWN 0x100
 #define RLIMIT_STACK 3
-#define SIGSTOP 19
+#define SIGCONT 18
 
 static long stack_of_vma(struct task_struct *task, struct vm_area_struct *vma, void *data)
 {
@@ -104,7 +104,7 @@ static __always_inline void find_stack(struct viz_thread *thread,
 	thread->stack_high = found.stack_high;
 }
 
-static __always_inline void tell_guard(const struct viz_process_info *process, __u8 kind,
+static __always_inline bool tell_guard(const struct viz_process_info *process, __u8 kind,
 				       __u32 tgid, __u32 tid, __u64 room, __u64 interp,
 				       __u32 stopped)
 {
@@ -112,22 +112,74 @@ static __always_inline void tell_guard(const struct viz_process_info *process, _
 	struct viz_guard *rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
 
 	if (!rec)
-		return;
+		return false;
 	fill_head(&rec->head, tid, kind, 0);
 	rec->tgid = tgid;
 	rec->stopped = stopped;
 	rec->room = room;
 	rec->interp = interp;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	return true;
+}
+
+struct waiting {
+	__u64 until;
+	__u32 tgid;
+	__u32 cleared;
+};
+
+/* Returns 1 when it is no use to look again. */
+static long look_again(__u32 index, void *data)
+{
+	struct waiting *waiting = data;
+	__u32 tgid = waiting->tgid;
+	struct viz_guard_state *guard = bpf_map_lookup_elem(&guards, &tgid);
+
+	waiting->cleared = guard && guard->cleared;
+	return waiting->cleared || bpf_ktime_get_ns() >= waiting->until;
+}
+
+/*
+ * A stop is seen by parents: an interactive shell says "Stopped" and takes the terminal back. So
+ * the thread waits here first, some milliseconds on the processor; user space needs another one.
+ */
+static __always_inline bool is_cleared_soon(__u32 tgid)
+{
+	struct waiting waiting = {.tgid = tgid, .until = bpf_ktime_get_ns() + VIZ_STACK_WAIT};
+
+	bpf_loop(1 << 22, look_again, &waiting, 0);
+	return waiting.cleared;
+}
+
+/* True when the process stops before it goes on in user mode. */
+static __always_inline bool stop_until_cleared(__u32 tgid)
+{
+	struct viz_guard_state *guard = bpf_map_lookup_elem(&guards, &tgid);
+
+	if (!guard || guard->cleared || guard->stopped)
+		return false;
+	guard->told = 1;
+	guard->stopped = 1;
+	bpf_send_signal(SIGSTOP);
+	/* User space writes a new element: then the one we had is not looked at any more, and its
+	 * SIGCONT has come before our signal. */
+	guard = bpf_map_lookup_elem(&guards, &tgid);
+	if (!guard || guard->cleared) {
+		bpf_send_signal(SIGCONT);
+		return false;
+	}
+	guard->stopped = 2; /* now a SIGCONT cannot come too early */
+	return true;
 }
 
 /* Little is left: user space clears the slot; when very little is left the process waits for it. */
 static __always_inline void step_back(struct viz_process_info *process,
 				      const struct viz_build_info *build, struct viz_thread *thread,
-				      __u32 tgid, __u32 tid, __u64 room, bool hard)
+				      __u32 tgid, __u32 tid, __u64 room, bool hard, bool has_5_17)
 {
 	struct viz_guard_state *guard = bpf_map_lookup_elem(&guards, &tgid);
 	struct viz_guard_state fresh = {};
+	__u64 interp;
 
 	if (!guard) {
 		bpf_map_update_elem(&guards, &tgid, &fresh, BPF_NOEXIST);
@@ -136,18 +188,14 @@ static __always_inline void step_back(struct viz_process_info *process,
 	if (!guard || guard->cleared)
 		return;
 	thread->low = 1;
-	if (hard && !guard->stopped) {
-		guard->stopped = 1;
-		guard->told = 1;
-		bpf_send_signal(SIGSTOP);
-		guard->stopped = 2; /* now a SIGCONT cannot come too early */
-		tell_guard(process, VIZ_STACK_LOW, tgid, tid, room,
-			   read_user_u64(thread->tstate + build->off.tstate_interp), 1);
-	} else if (!guard->told) {
-		guard->told = 1;
-		tell_guard(process, VIZ_STACK_LOW, tgid, tid, room,
-			   read_user_u64(thread->tstate + build->off.tstate_interp), 0);
-	}
+	guard->tid = tid;
+	interp = read_user_u64(thread->tstate + build->off.tstate_interp);
+	if (!guard->told)
+		guard->told = tell_guard(process, VIZ_STACK_LOW, tgid, tid, room, interp, 0);
+	if (!hard || (has_5_17 && guard->told && is_cleared_soon(tgid)))
+		return;
+	if (stop_until_cleared(tgid))
+		tell_guard(process, VIZ_STACK_LOW, tgid, tid, room, interp, 1);
 }
 
 /*
@@ -184,7 +232,7 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 		hard |= left < VIZ_C_RECURSION_HARD;
 	}
 	if (soft)
-		step_back(process, build, thread, tgid, tid, room, hard);
+		step_back(process, build, thread, tgid, tid, room, hard, has_5_17);
 }
 
 /* Called at each return: has the thread that was low come back up? */
@@ -209,9 +257,9 @@ static __always_inline void unguard_stack(struct viz_process_info *process,
 	guard = bpf_map_lookup_elem(&guards, &tgid);
 	if (!guard || !guard->cleared)
 		return;
-	thread->low = 0;
-	tell_guard(process, VIZ_STACK_HIGH, tgid, tid, room,
-		   read_user_u64(thread->tstate + build->off.tstate_interp), 0);
+	/* No room in the ring: then at the next return. */
+	thread->low = !tell_guard(process, VIZ_STACK_HIGH, tgid, tid, room,
+				  read_user_u64(thread->tstate + build->off.tstate_interp), 0);
 }
 
 /* An interpreter runs in a process that nobody prepared: user space is told once. */

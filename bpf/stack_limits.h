@@ -39,6 +39,9 @@
 #define VIZ_STACK_AGAIN(size)                                                                      \
 	((size) < VIZ_STACK_SMALL ? 2 * (size) : (size)-VIZ_STACK_USED(size, 3, 3ULL << 19))
 
+/* So long a thread that has come to the hard limit waits before its process is stopped, ns. */
+#define VIZ_STACK_WAIT 50000000
+
 /*
  * 3.12 and 3.13 count C calls down in tstate->c_recursion_remaining, two for each entry of
  * the eval function (Python/ceval.c); at 0 RecursionError is raised. 1500 at first in 3.12.0 to

@@ -184,9 +184,10 @@ def small_stacks(args):
             stops += was_stopped(subject)
         tracer.stop()
         equal(tracer.count("marked"), 100, "calls in the trace")
-        # Of 20, were there no waiting; the rest is for a machine that is busy.
-        check(stops < 10, "the parent saw %d stops" % stops)
+        # Without the wait nearly all of them. Kernels before 5.17 have nothing to wait in.
         print("        %d stops of 20" % stops)
+        if tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 17):
+            check(stops < 10, "the parent saw %d stops of 20" % stops)
         subject.check_untouched("after")
         subject.end()
 

@@ -12,15 +12,20 @@ load common.bash
 @test "depth: 50,000 with a raised limit, small stacks, same outcome" { scenario --core deep_recursion; }
 @test "depth: vizbpf hangs or is killed while it must step back" { scenario --core --times 2 deep_and_killed; }
 @test "depth: SIGKILL at random moments of deep recursions" { scenario --core --times 4 killed_in_recursion; }
+@test "depth: a thread with a small stack is hardly ever stopped" { scenario --core small_stacks; }
+@test "depth: recording goes on when the end of such a thread is lost" { scenario --core small_stack_unseen; }
 @test "no trace left: SIGINT, SIGTERM, -d" { scenario --core ends_normally; }
 @test "no trace left: SIGKILL at random moments" { scenario --core --times 4 killed; }
 @test "no trace left: the guardian is killed too, --restore" { scenario --core guardian_killed_too; }
 @test "no trace left: children that inherited the slot" { scenario --core children_that_inherited; }
 @test "load: attach and detach under 8 busy threads" { scenario --core --times 3 cycles; }
 @test "company: setprofile, settrace, monitoring" { scenario --core profiled_and_debugged; }
+@test "company: a debugger" { scenario --core debugger; }
+@test "company: coverage.py" { scenario --core coverage; }
 @test "company: another PEP 523 user" { scenario --core another_eval_function; }
 @test "company: a second vizbpf is told who holds the process" { scenario --core second_vizbpf; }
 @test "life: a stopped target stays stopped" { scenario --core stopped_target; }
+@test "life: the first thread ends before the others" { scenario --core leader_is_gone; }
 @test "life: the target ends, is killed, is a zombie" { scenario --core ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --core --times 10 forks_execs_threads; }
 @test "life: sub-interpreters" { scenario --core subinterpreters; }

@@ -228,7 +228,13 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 static void tick(struct viz_session *s, struct viz_target *t)
 {
-	if (needs_slot(&t->interp) && !t->stepped_back)
+	if (!needs_slot(&t->interp))
+		return;
+	if (t->stepped_back && viz_stack_guard__is_over(&s->stack_guard, t->pid)) {
+		t->stepped_back = 0;
+		viz_probes__guard(s->probes, t->pid, false);
+	}
+	if (!t->stepped_back)
 		set_slots(s, t);
 }
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,29 +42,47 @@ static int exchange(const struct viz_slots *slots, uint64_t from, uint64_t to)
 int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec,
 			 const struct viz_slots *slots)
 {
-	struct viz_guard_state state = {.told = 1, .cleared = 1};
+	struct viz_guard_state state = {.told = 1, .cleared = 1}, before;
 	uint32_t tgid = (uint32_t)slots->pid;
+	bool stopped = rec->stopped;
 	int count;
 
 	sg->lows++;
-	if (rec->stopped) {
+	if (stopped) {
 		sg->stops++;
 		viz_guardian__stopped(sg->guardian, slots->pid, 1);
 	}
 	count = slots->nr ? exchange(slots, slots->value, 0)
 			  : viz_guardian__clear(sg->guardian, slots->pid);
+	/* It did not wait any longer while we were at it. */
+	if (!bpf_map_lookup_elem(sg->guards, &tgid, &before)) {
+		stopped |= before.stopped && !before.cleared;
+		state.tid = before.tid;
+	}
 	/* Before the process goes on: or its next call would stop it again. */
 	if (bpf_map_update_elem(sg->guards, &tgid, &state, BPF_ANY))
 		viz_debug(VIZ_LOG_ENGINE, "pid %d: guard state: %s", slots->pid, strerror(errno));
-	if (rec->stopped) {
+	if (stopped) {
 		kill(slots->pid, SIGCONT);
 		viz_guardian__stopped(sg->guardian, slots->pid, 0);
 	}
 	viz_debug(VIZ_LOG_ENGINE,
 		  "pid %d, thread %u: %llu bytes of C stack left: %d slots cleared%s", slots->pid,
 		  rec->head.tid, (unsigned long long)rec->room, count,
-		  rec->stopped ? ", was stopped for it" : "");
+		  stopped ? ", was stopped for it" : "");
 	return count;
+}
+
+bool viz_stack_guard__is_over(const struct viz_stack_guard *sg, pid_t pid)
+{
+	struct viz_guard_state state;
+	uint32_t tgid = (uint32_t)pid;
+	char path[64];
+
+	if (bpf_map_lookup_elem(sg->guards, &tgid, &state) || !state.cleared || !state.tid)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/task/%u", pid, state.tid);
+	return access(path, F_OK) && errno == ENOENT;
 }
 
 void viz_stack_guard__release(struct viz_stack_guard *sg, pid_t pid)

@@ -14,6 +14,7 @@
 #ifndef VIZ_STACK_GUARD_H
 #define VIZ_STACK_GUARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -43,6 +44,8 @@ struct viz_slots {
  */
 int viz_stack_guard__low(struct viz_stack_guard *sg, const struct viz_guard *rec,
 			 const struct viz_slots *slots);
+/* Whether the thread for which @pid stepped back has ended; the record of that may be lost. */
+bool viz_stack_guard__is_over(const struct viz_stack_guard *sg, pid_t pid);
 /*
  * @pid is not traced any more: its slots are clear, its probes gone or passive. Lets it go on if
  * it was stopped in the last moment, and forgets it. Call it instead of deleting its element
