@@ -126,6 +126,17 @@ for i in range(5): marker()'
 	[ "$(calls_of a.json leaf)" -gt 0 ]
 }
 
+@test "engine trampoline under Docker's own profile of system calls" {
+	need_image trixie
+	start_container web vizbpf-trixie "$FOREVER"
+	grep -q '^Seccomp:.*2' "/proc/$CONTAINER_PID/status" || skip "no profile is set here"
+	"$VIZBPF" -q --engine trampoline --container web -d 1 -o a.json
+	[ "$(pids_in a.json)" = "$CONTAINER_PID" ]
+	[ "$(calls_of a.json leaf)" -gt 0 ]
+	[ "$(label a.json "$CONTAINER_PID" engine)" = trampoline ]
+	[ "$(docker inspect -f '{{.State.Running}}' web)" = true ]
+}
+
 @test "vizbpf ps shows the container, and can be limited to one" {
 	need_image trixie
 	start_container web vizbpf-trixie "$FOREVER"
