@@ -215,3 +215,28 @@ PYTHON
 	[[ "$output" == *"cut.json: byte "*": the file ends in the middle"* ]]
 	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' g.json)" = 40 ]
 }
+
+@test "sizes of a real recording: 12 bytes a call in gzip and protobuf, 92 and the name in JSON" {
+	need_root
+	cat >program.py <<'PYTHON'
+import ast, json, time
+data = {"a": [{"b": i, "c": str(i) * 3} for i in range(20)]}
+end = time.time() + 1
+while time.time() < end:
+    json.loads(json.dumps(data, indent=1))
+    ast.literal_eval("[1, 2, {'a': 3}]")
+    ast.dump(ast.parse("def f(x):\n    return [i * 2 for i in x if i > 3]\n" * 5))
+PYTHON
+	"$VIZBPF" -q --no-sources -o a.json -- "$PYTHON" program.py
+	calls=$(grep -c '"ph":"X"' a.json)
+	names=$(grep '"ph":"X"' a.json | sed 's/.*"name":"//; s/"[^"]*$//' | wc -c)
+	[ "$calls" -gt 5000 ]
+	echo "a.json: $(($(stat -c %s a.json) * 10 / calls)) tenths of a byte a call"
+	# without names (sed left their newlines) and metadata; a line of flags is longer
+	[ "$(grep '"ph":"X"' a.json | grep -v '"args"' | wc -c)" -le $((calls * 92 + names)) ]
+	for name in b.json.gz b.pftrace; do
+		"$VIZBPF" convert -q a.json $name
+		echo "$name: $(($(stat -c %s $name) * 10 / calls)) tenths of a byte a call"
+		[ "$(stat -c %s $name)" -le $((calls * 12)) ]
+	done
+}

@@ -18,6 +18,7 @@
 #include "tap.h"
 
 #include "output/file.h"
+#include "output/gzip.h"
 
 static char why[256];
 
@@ -309,6 +310,79 @@ static int add(void *ctx, const void *data, size_t size)
 	return 0;
 }
 
+/* What a slow disk, then a fast one, took. */
+struct taken {
+	char data[4 << 20];
+	size_t len;
+	int writes;
+};
+
+static int take_slowly(void *ctx, const void *data, size_t size)
+{
+	struct taken *t = ctx;
+
+	if (t->writes++ < 40 && size)
+		usleep(2000);
+	memcpy(t->data + t->len, data, size);
+	t->len += size;
+	return 0;
+}
+
+static void fill(char *buffer, size_t size, unsigned int *seed)
+{
+	char line[80];
+	size_t i;
+
+	for (i = 0; i + 64 <= size; i += 64) {
+		snprintf(line, sizeof(line),
+			 "{\"ts\":%010u,\"name\":\"function %03u (/srv/a.py)\"},%16s",
+			 (unsigned int)rand_r(seed), (unsigned int)rand_r(seed) % 200, "");
+		memcpy(buffer + i, line, 64);
+	}
+}
+
+/* In a hurry the level goes up and down inside one stream; it stays one. */
+static void test_hurry(bool hurry)
+{
+	enum { SIZE = 64 * 1024, BUFFERS = 120 };
+	static size_t patient;
+	struct taken *t = calloc(1, sizeof(*t));
+	struct viz_gzip *gz = viz_gzip__new(SIZE, take_slowly, t);
+	unsigned char *back = malloc(SIZE * BUFFERS + 1);
+	char *sent = malloc(SIZE * BUFFERS), *p = sent;
+	unsigned int seed = 5, i;
+	z_stream z = {0};
+
+	if (!hurry)
+		viz_gzip__patient(gz);
+	for (i = 0; i < BUFFERS; i++, p += SIZE) {
+		fill(viz_gzip__buffer(gz), SIZE, &seed);
+		memcpy(p, viz_gzip__buffer(gz), SIZE);
+		viz_gzip__submit(gz, SIZE);
+		if (i == 50)
+			viz_gzip__sync(gz);
+		if (i > 80)
+			usleep(500);
+	}
+	ok(!viz_gzip__finish(gz), "hurry %d: finished", hurry);
+	inflateInit2(&z, 15 + 16);
+	z.next_in = (unsigned char *)t->data;
+	z.avail_in = (unsigned int)t->len;
+	z.next_out = back;
+	z.avail_out = SIZE * BUFFERS + 1;
+	ok(inflate(&z, Z_FINISH) == Z_STREAM_END && z.total_out == SIZE * BUFFERS &&
+		   !memcmp(back, sent, SIZE * BUFFERS),
+	   "hurry %d: %zu bytes are what was sent", hurry, t->len);
+	if (hurry)
+		ok(t->len > patient, "hurry: more bytes than the %zu of patience", patient);
+	patient = t->len;
+	inflateEnd(&z);
+	viz_gzip__free(gz);
+	free(back);
+	free(sent);
+	free(t);
+}
+
 static void test_scratch(void)
 {
 	struct viz_output *out = viz_output__scratch(false);
@@ -338,6 +412,8 @@ int main(void)
 	test_full(false);
 	test_full(true);
 	test_scratch();
+	test_hurry(false);
+	test_hurry(true);
 	ok(count_files() == 0, "nothing is left behind");
 	if (chdir("/") || rmdir(dir))
 		return 1;

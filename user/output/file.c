@@ -179,6 +179,12 @@ cleanup:
 	return out;
 }
 
+void viz_output__patient(struct viz_output *out)
+{
+	if (out->gzip)
+		viz_gzip__patient(out->gzip);
+}
+
 struct viz_output *viz_output__scratch(bool gzip)
 {
 	struct viz_output *out = calloc(1, sizeof(*out));

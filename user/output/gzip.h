@@ -18,6 +18,9 @@ typedef int (*viz_gzip_write_fn)(void *ctx, const void *data, size_t size);
 
 /* NULL with errno set. @size: of the buffers. */
 struct viz_gzip *viz_gzip__new(size_t size, viz_gzip_write_fn write_fn, void *ctx);
+/* Whoever fills buffers may wait. Otherwise, where that would happen, compresses less instead,
+ * and faster: what comes from live programs would be lost meanwhile. */
+void viz_gzip__patient(struct viz_gzip *gz);
 /* The buffer to fill next; it stays the caller's until viz_gzip__submit(). */
 char *viz_gzip__buffer(struct viz_gzip *gz);
 /* Hands over @used bytes of the buffer. Waits while the worker still has the other one.
