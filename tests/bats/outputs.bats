@@ -204,6 +204,8 @@ PYTHON
 			<(jq '.file_info.files["/srv/app/work.py", "/srv/app/leaf.py"]' $name)
 		[ "$(jq '.file_info.functions["Cls.work (/srv/app/work.py:3)"][1]' $name)" = 3 ]
 	done
+	"$VIZBPF" convert -q --no_sources a.json h.json
+	[ "$(jq 'has("file_info")' h.json)" = false ]
 	# a trace without sources gets none
 	make_trace e.json 41 40
 	"$VIZBPF" convert -q e.json f.json

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* vizbpf combine A B ... -o C: traces of several runs or hosts in one, on one clock. */
 #include <errno.h>
+#include <limits.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ static const char usage[] =
 	"\n"
 	"  -o, --output FILE   the file to write, format by suffix as for convert\n"
 	"      --align-start   let all traces begin at the same time instead\n"
+	"      --no-sources    leave out the source files that JSON traces carry\n"
 	"  -q, --quiet         say nothing but errors\n"
 	"  -h, --help          show this help\n";
 
@@ -44,6 +46,7 @@ struct combination {
 	struct viz_writer *writer;
 	struct input *inputs;
 	int nr;
+	bool sources; /* are taken along */
 	uint32_t next_pid;
 };
 
@@ -306,7 +309,7 @@ static int read_input(struct combination *c, struct input *in)
 		.track = take_track,
 		.calls = take_calls,
 		.event = c->writer->ops->calls_only ? NULL : take_event,
-		.source = c->writer->ops->sources ? take_source : NULL,
+		.source = c->sources && c->writer->ops->sources ? take_source : NULL,
 		.ctx = in,
 	};
 	struct viz_trace *all = c->trace;
@@ -374,46 +377,34 @@ cleanup:
 
 int viz_command__combine(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"output-file", required_argument, NULL, 'o'},
-		{"align-start", no_argument, NULL, 'a'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct combination c = {0};
+	bool align_start = false, no_sources = false;
 	const char *path = NULL;
-	bool align_start = false;
-	int option, i, err;
+	const struct viz_arg list[] = {
+		{"output", 'o', VIZ_ARG_TEXT, .to = &path},
+		{"output-file", 0, VIZ_ARG_TEXT, .to = &path},
+		{"align-start", 0, VIZ_ARG_FLAG, .to = &align_start},
+		{"no-sources", 0, VIZ_ARG_FLAG, .to = &no_sources},
+	};
+	const struct viz_args args = {
+		"combine",
+		usage,
+		list,
+		sizeof(list) / sizeof(*list),
+		1,
+		INT_MAX,
+		"give traces and -o FILE",
+	};
+	int status = viz_args__parse(&args, argc, argv), i;
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":o:qh", options, NULL)) != -1) {
-		switch (option) {
-		case 'o':
-			path = optarg;
-			break;
-		case 'a':
-			align_start = true;
-			break;
-		case 'q':
-			viz_log_quiet = 1;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return viz_args__bad("combine", argc, argv, option);
-		}
-	}
-	c.nr = argc - optind;
-	if (!path || c.nr < 1) {
-		viz_error("combine: needs traces and -o FILE");
-		fputs(usage, stderr);
+	if (status >= 0)
+		return status;
+	if (!path) {
+		viz_error("combine: -o FILE says where to");
 		return 2;
 	}
+	c.nr = argc - optind;
+	c.sources = !no_sources;
 	c.inputs = calloc((size_t)c.nr, sizeof(*c.inputs));
 	if (!c.inputs) {
 		viz_error("out of memory");
@@ -421,7 +412,7 @@ int viz_command__combine(int argc, char **argv)
 	}
 	for (i = 0; i < c.nr; i++)
 		c.inputs[i].path = argv[optind + i];
-	err = combine(&c, path, align_start);
+	status = combine(&c, path, align_start) ? 1 : 0;
 	free(c.inputs);
-	return err ? 1 : 0;
+	return status;
 }

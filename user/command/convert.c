@@ -20,10 +20,11 @@ static const char usage[] =
 	"OUT ends in .json, .json.gz, .pftrace, .folded, .svg, .speedscope.json or .html;\n"
 	"\"-\" is JSON on standard output.\n"
 	"\n"
-	"  -q, --quiet   say nothing but errors\n"
-	"  -h, --help    show this help\n";
+	"  --no-sources   leave out the source files that a JSON trace carries\n"
+	"  -q, --quiet    say nothing but errors\n"
+	"  -h, --help     this text\n";
 
-static int convert(const char *from, const char *to)
+static int convert(const char *from, const char *to, bool sources)
 {
 	struct viz_trace *trace = viz_trace__new();
 	struct viz_reader_sink sink;
@@ -41,6 +42,7 @@ static int convert(const char *from, const char *to)
 		goto cleanup;
 	}
 	sink = viz_join__sink(w);
+	sink.source = sources ? sink.source : NULL;
 	err = viz_reader__read(from, trace, &sink, why, sizeof(why));
 	/* an error without a reason is the writer's, and named below */
 	if (err && why[0])
@@ -62,32 +64,14 @@ cleanup:
 
 int viz_command__convert(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	bool no_sources = false;
+	const struct viz_arg list[] = {{"no-sources", 0, VIZ_ARG_FLAG, .to = &no_sources}};
+	const struct viz_args args = {
+		"convert", usage, list, 1, 2, 2, "give two names, the trace and the file to write",
 	};
-	int option;
+	int status = viz_args__parse(&args, argc, argv);
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
-		switch (option) {
-		case 'q':
-			viz_log_quiet = 1;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return viz_args__bad("convert", argc, argv, option);
-		}
-	}
-	if (argc - optind != 2) {
-		viz_error("convert: needs two names, the trace and the file to write");
-		fputs(usage, stderr);
-		return 2;
-	}
-	return convert(argv[optind], argv[optind + 1]) ? 1 : 0;
+	if (status >= 0)
+		return status;
+	return convert(argv[optind], argv[optind + 1], !no_sources) ? 1 : 0;
 }

@@ -20,7 +20,7 @@ enum diff_by { BY_SELF, BY_TOTAL, BY_MEAN, BY_CALLS };
 struct diff_options {
 	const char *files[2];
 	const char *thread;
-	enum diff_by by;
+	int by; /* enum diff_by */
 	uint64_t limit;
 	bool json;
 };
@@ -49,70 +49,33 @@ static const char usage[] =
 	"  --json           as JSON, times in nanoseconds\n"
 	"  -h, --help       this text\n";
 
-static const char *const by_names[] = {"self", "total", "mean", "calls"};
+static const char *const by_names[] = {"self", "total", "mean", "calls", NULL};
 
-static const struct option long_options[] = {
-	{"by", required_argument, NULL, 'b'},
-	{"sort", required_argument, NULL, 'b'},
-	{"limit", required_argument, NULL, 'l'},
-	{"thread", required_argument, NULL, 't'},
-	{"json", no_argument, NULL, 'j'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-static int parse_by(const char *text, enum diff_by *by)
-{
-	int i;
-
-	for (i = 0; i < 4; i++) {
-		if (!strcmp(text, by_names[i])) {
-			*by = (enum diff_by)i;
-			return 0;
-		}
-	}
-	viz_error("--by: '%s' is none of self, total, mean, calls", text);
-	return -1;
-}
-
-/* 0: go on, else the exit status plus one. */
 static int parse(int argc, char **argv, struct diff_options *o)
 {
-	int c;
+	const struct viz_arg list[] = {
+		{"by", 0, VIZ_ARG_WORD, .to = &o->by, .words = by_names},
+		{"sort", 0, VIZ_ARG_WORD, .to = &o->by, .words = by_names},
+		{"limit", 0, VIZ_ARG_NUMBER, .to = &o->limit, .max = UINT32_MAX},
+		{"thread", 0, VIZ_ARG_TEXT, .to = &o->thread},
+		{"json", 0, VIZ_ARG_FLAG, .to = &o->json},
+	};
+	const struct viz_args args = {
+		"diff",
+		usage,
+		list,
+		sizeof(list) / sizeof(*list),
+		2,
+		2,
+		"give two trace files, before and after",
+	};
+	int status = viz_args__parse(&args, argc, argv);
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'b':
-			if (parse_by(optarg, &o->by))
-				return 3;
-			break;
-		case 'l':
-			if (viz_args__number("--limit", optarg, UINT32_MAX, &o->limit))
-				return 3;
-			break;
-		case 't':
-			o->thread = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			return viz_args__bad("diff", argc, argv, c) + 1;
-		}
+	if (status < 0) {
+		o->files[0] = argv[optind];
+		o->files[1] = argv[optind + 1];
 	}
-	if (argc - optind != 2) {
-		viz_error("diff: give two trace files, before and after (vizbpf diff --help)");
-		return 3;
-	}
-	o->files[0] = argv[optind];
-	o->files[1] = argv[optind + 1];
-	return 0;
+	return status;
 }
 
 static int compare_pairs(const void *a, const void *b)
@@ -242,15 +205,16 @@ static void print_table(const struct pair *pairs, size_t nr, const struct diff_o
 		const struct side *s = pairs[i].side;
 
 		for (w = 0; w < 2; w++) {
-			uint64_t v = (uint64_t)measure(&s[w], o->by);
+			uint64_t v = (uint64_t)measure(&s[w], (enum diff_by)o->by);
 
 			if (o->by == BY_CALLS)
 				viz_table__count(stdout, columns[w].width, v);
 			else
 				viz_table__time(stdout, columns[w].width, v);
 		}
-		print_change(&pairs[i], o->by);
-		print_ratio(measure(&s[0], o->by), measure(&s[1], o->by));
+		print_change(&pairs[i], (enum diff_by)o->by);
+		print_ratio(measure(&s[0], (enum diff_by)o->by),
+			    measure(&s[1], (enum diff_by)o->by));
 		viz_table__count(stdout, 12, s[0].calls);
 		viz_table__count(stdout, 11, s[1].calls);
 		fputs("   ", stdout);
@@ -293,7 +257,7 @@ static int print_diff(struct viz_trace *const *traces, struct viz_profile *const
 	size_t nr = 0, shown;
 	char a[32], b[32];
 
-	pairs = make_pairs(traces, p, o->by, &nr);
+	pairs = make_pairs(traces, p, (enum diff_by)o->by, &nr);
 	if (!pairs) {
 		viz_error("out of memory");
 		return -1;
@@ -323,11 +287,12 @@ int viz_command__diff(int argc, char **argv)
 	struct viz_trace *traces[2] = {0};
 	struct viz_profile *p[2] = {0};
 	char why[512] = "out of memory";
-	int err, i, status = 1;
+	int err, i, status;
 
-	err = parse(argc, argv, &o);
-	if (err)
-		return err - 1;
+	status = parse(argc, argv, &o);
+	if (status >= 0)
+		return status;
+	status = 1;
 	for (i = 0; i < 2; i++) {
 		traces[i] = viz_trace__new();
 		p[i] = viz_profile__new();

@@ -282,19 +282,9 @@ uint64_t viz_row__percentile(const struct viz_row *row, double percent)
 	return value > row->max ? row->max : value;
 }
 
-static const char *const sort_names[VIZ_SORTS] = {
+const char *const viz_sort_names[VIZ_SORTS + 1] = {
 	"self", "total", "calls", "mean", "p50", "p99", "max", "name",
 };
-
-int viz_sort__parse(const char *name)
-{
-	int i;
-
-	for (i = 0; i < VIZ_SORTS; i++)
-		if (!strcmp(name, sort_names[i]))
-			return i;
-	return -1;
-}
 
 static uint64_t sort_value(const struct viz_row *row, enum viz_sort sort)
 {

@@ -59,8 +59,8 @@ enum viz_sort {
 	VIZ_SORTS,
 };
 
-/* Order by its name ("self", "p99", ...); -1 when there is none. */
-int viz_sort__parse(const char *name);
+/* "self", "p99", ... in the order of the enum, then NULL. */
+extern const char *const viz_sort_names[VIZ_SORTS + 1];
 /* Indexes of the functions that were called, in order (largest first; names ascending);
  * freed by the caller. Their number in @nr. NULL when out of memory. */
 uint32_t *viz_profile__sorted(const struct viz_profile *p, const struct viz_trace *trace,

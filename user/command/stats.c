@@ -17,7 +17,7 @@
 struct stats_options {
 	const char *file;
 	const char *thread;
-	enum viz_sort sort;
+	int sort; /* enum viz_sort */
 	uint64_t limit; /* 0: all */
 	bool json;
 };
@@ -35,55 +35,21 @@ static const char usage[] =
 	"total is the time from begin to end (of recursion, the outermost call), self is total\n"
 	"without the calls made; p50 and p99 are exact within 3 %.\n";
 
-static const struct option long_options[] = {
-	{"sort", required_argument, NULL, 's'},	  {"limit", required_argument, NULL, 'l'},
-	{"thread", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-	{"help", no_argument, NULL, 'h'},	  {0},
-};
-
-/* 0: go on, else the exit status plus one. */
 static int parse(int argc, char **argv, struct stats_options *o)
 {
-	int c, sort;
+	const struct viz_arg list[] = {
+		{"sort", 0, VIZ_ARG_WORD, .to = &o->sort, .words = viz_sort_names},
+		{"limit", 0, VIZ_ARG_NUMBER, .to = &o->limit, .max = UINT32_MAX},
+		{"thread", 0, VIZ_ARG_TEXT, .to = &o->thread},
+		{"json", 0, VIZ_ARG_FLAG, .to = &o->json},
+	};
+	const struct viz_args args = {
+		"stats", usage, list, sizeof(list) / sizeof(*list), 1, 1, "give one trace file",
+	};
+	int status = viz_args__parse(&args, argc, argv);
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			sort = viz_sort__parse(optarg);
-			if (sort < 0) {
-				viz_error("--sort: '%s' is none of self, total, calls, mean, p50, "
-					  "p99, max, name",
-					  optarg);
-				return 3;
-			}
-			o->sort = (enum viz_sort)sort;
-			break;
-		case 'l':
-			if (viz_args__number("--limit", optarg, UINT32_MAX, &o->limit))
-				return 3;
-			break;
-		case 't':
-			o->thread = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			return viz_args__bad("stats", argc, argv, c) + 1;
-		}
-	}
-	if (argc - optind != 1) {
-		viz_error("stats: give one trace file (vizbpf stats --help)");
-		return 3;
-	}
 	o->file = argv[optind];
-	return 0;
+	return status;
 }
 
 static void print_table(const struct viz_trace *trace, const struct viz_profile *p,
@@ -173,11 +139,12 @@ int viz_command__stats(int argc, char **argv)
 	struct viz_profile *p = NULL;
 	uint32_t *order = NULL, nr = 0, shown;
 	char why[512] = "out of memory";
-	int err, status = 1;
+	int err, status;
 
-	err = parse(argc, argv, &o);
-	if (err)
-		return err - 1;
+	status = parse(argc, argv, &o);
+	if (status >= 0)
+		return status;
+	status = 1;
 	trace = viz_trace__new();
 	p = viz_profile__new();
 	if (!trace || !p) {
@@ -190,7 +157,7 @@ int viz_command__stats(int argc, char **argv)
 		viz_error("%s", why);
 	if (err && !p->calls)
 		goto cleanup;
-	order = viz_profile__sorted(p, trace, o.sort, &nr);
+	order = viz_profile__sorted(p, trace, (enum viz_sort)o.sort, &nr);
 	if (!order) {
 		viz_error("out of memory");
 		goto cleanup;

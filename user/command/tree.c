@@ -49,68 +49,22 @@ static const char usage[] =
 	"  --all            do not fold library frames (the standard library, site-packages)\n"
 	"  -h, --help       this text\n";
 
-static const struct option long_options[] = {
-	{"limit", required_argument, NULL, 'l'},
-	{"depth", required_argument, NULL, 'd'},
-	{"min", required_argument, NULL, 'm'},
-	{"thread", required_argument, NULL, 't'},
-	{"all", no_argument, NULL, 'a'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-static int parse_percent(const char *text, double *percent)
-{
-	char *end;
-
-	*percent = strtod(text, &end);
-	if (end != text && !*end && *percent >= 0 && *percent <= 100)
-		return 0;
-	viz_error("--min: '%s' is not a percentage", text);
-	return -1;
-}
-
-/* 0: go on, else the exit status plus one. */
 static int parse(int argc, char **argv, struct tree_options *o)
 {
-	int c;
+	const struct viz_arg list[] = {
+		{"limit", 0, VIZ_ARG_NUMBER, .to = &o->limit, .max = UINT32_MAX},
+		{"depth", 0, VIZ_ARG_NUMBER, .to = &o->depth, .max = DEPTH_MAX},
+		{"min", 0, VIZ_ARG_PERCENT, .to = &o->percent},
+		{"thread", 0, VIZ_ARG_TEXT, .to = &o->thread},
+		{"all", 0, VIZ_ARG_FLAG, .to = &o->all},
+	};
+	const struct viz_args args = {
+		"tree", usage, list, sizeof(list) / sizeof(*list), 1, 1, "give one trace file",
+	};
+	int status = viz_args__parse(&args, argc, argv);
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'l':
-			if (viz_args__number("--limit", optarg, UINT32_MAX, &o->limit))
-				return 3;
-			break;
-		case 'd':
-			if (viz_args__number("--depth", optarg, DEPTH_MAX, &o->depth))
-				return 3;
-			break;
-		case 'm':
-			if (parse_percent(optarg, &o->percent))
-				return 3;
-			break;
-		case 't':
-			o->thread = optarg;
-			break;
-		case 'a':
-			o->all = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			return viz_args__bad("tree", argc, argv, c) + 1;
-		}
-	}
-	if (argc - optind != 1) {
-		viz_error("tree: give one trace file (vizbpf tree --help)");
-		return 3;
-	}
 	o->file = argv[optind];
-	return 0;
+	return status;
 }
 
 /* Not the program's own code: C functions, the standard library, installed packages. */
@@ -257,11 +211,12 @@ int viz_command__tree(int argc, char **argv)
 	struct viz_calltree *tree = NULL;
 	struct viz_trace *trace = NULL;
 	char why[512] = "out of memory";
-	int err, status = 1;
+	int err, status;
 
-	err = parse(argc, argv, &o);
-	if (err)
-		return err - 1;
+	status = parse(argc, argv, &o);
+	if (status >= 0)
+		return status;
+	status = 1;
 	trace = viz_trace__new();
 	tree = viz_calltree__new();
 	if (!trace || !tree) {

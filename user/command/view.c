@@ -30,7 +30,8 @@ static const char usage[] =
 	"it from this machine (nothing is uploaded); .html and .svg as they are; .folded and\n"
 	".speedscope.json in the bundled viewer.\n"
 	"\n"
-	"  --offline        the bundled viewer for every format: needs no internet\n"
+	"  --offline        the bundled viewer (speedscope, or a page of vizbpf's own where it is\n"
+	"                   not installed) for every format: needs no internet\n"
 	"  --port N         listen on 127.0.0.1:N (default 9001, the only one that Perfetto may\n"
 	"                   fetch from by itself; with another, a page asks for a click)\n"
 	"  --once           end when the browser has the trace\n"
@@ -39,52 +40,22 @@ static const char usage[] =
 	"\n"
 	"On a remote machine: ssh -L 9001:127.0.0.1:9001 HOST, and --no-browser.\n";
 
-static const struct option long_options[] = {
-	{"offline", no_argument, NULL, 'f'},
-	{"port", required_argument, NULL, 'p'},
-	{"once", no_argument, NULL, 'o'},
-	{"no-browser", no_argument, NULL, 'n'},
-	{"server-only", no_argument, NULL, 'n'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-/* 0: go on, else the exit status plus one. */
 static int parse(int argc, char **argv, struct view_options *o)
 {
-	int c;
+	const struct viz_arg list[] = {
+		{"offline", 0, VIZ_ARG_FLAG, .to = &o->offline},
+		{"port", 'p', VIZ_ARG_NUMBER, .to = &o->port, .max = 65535},
+		{"once", 0, VIZ_ARG_FLAG, .to = &o->once},
+		{"no-browser", 0, VIZ_ARG_FLAG, .to = &o->no_browser},
+		{"server-only", 0, VIZ_ARG_FLAG, .to = &o->no_browser},
+	};
+	const struct viz_args args = {
+		"view", usage, list, sizeof(list) / sizeof(*list), 1, 1, "give one trace file",
+	};
+	int status = viz_args__parse(&args, argc, argv);
 
-	viz_args__dashes(argc, argv);
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":hp:", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			o->offline = true;
-			break;
-		case 'p':
-			if (viz_args__number("--port", optarg, 65535, &o->port))
-				return 3;
-			break;
-		case 'o':
-			o->once = true;
-			break;
-		case 'n':
-			o->no_browser = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			return viz_args__bad("view", argc, argv, c) + 1;
-		}
-	}
-	if (argc - optind != 1) {
-		viz_error("view: give one trace file (vizbpf view --help)");
-		return 3;
-	}
 	o->file = argv[optind];
-	return 0;
+	return status;
 }
 
 static void on_signal(int signal)
@@ -152,11 +123,12 @@ int viz_command__view(int argc, char **argv)
 	struct viz_http_server server = {.fd = -1};
 	struct viz_viewer *v;
 	char why[512] = "";
-	int err, status = 1;
+	int err, status;
 
-	err = parse(argc, argv, &o);
-	if (err)
-		return err - 1;
+	status = parse(argc, argv, &o);
+	if (status >= 0)
+		return status;
+	status = 1;
 	v = calloc(1, sizeof(*v));
 	if (!v) {
 		viz_error("out of memory");
