@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 
+import foreign_probe
 from cases import each, leftovers, read_ready, scenario, some
-from harness import HERE, PATIENCE, VIZBPF, Skip, Subject, Tracer, check, equal, scratch, wait_for
+from harness import ENGINE, HERE, PATIENCE, VIZBPF, Skip, Subject, Tracer, check, equal, scratch, wait_for
 
 
 @scenario
@@ -74,6 +75,91 @@ def coverage(args):
             subject.end()
 
     each(some(args, lambda i: i.has("coverage.tracer")), run)
+
+
+@scenario
+def foreign_semaphores(args):
+    """another tracer holds the interpreter's USDT probes: both see all, the semaphores end at 0"""
+
+    def company(subject, found, engine, way):
+        """One vizbpf; the other tracer comes before it and goes after (around), comes and goes
+        while it records (within), is there when it is killed (killed)."""
+        others = []
+
+        def open_others():
+            try:
+                others.extend(foreign_probe.ForeignProbe(subject.pid, one) for one in found)
+            except OSError as e:
+                raise Skip("perf_event_open: %s" % e)
+
+        def semaphores():
+            return [foreign_probe.semaphore(subject.pid, one) for one in found]
+
+        def counts():
+            """Once it waits for the next command: the calls that answer the last one are over."""
+            wait_for(lambda: subject.state() == "S", "the subject goes on by itself")
+            return [one.count() for one in others]
+
+        def burst():
+            before = counts()
+            equal(subject.ask("burst", 100)["sum"], 5050, "sum")
+            return [now - start for now, start in zip(counts(), before)]
+
+        equal(semaphores(), [0] * len(found), "semaphores at first")
+        counts()
+        open_others()
+        alone, raised = burst(), semaphores()
+        check(any(alone) and all(raised), "the other tracer sees nothing: no test")
+        if way == "within":
+            for one in others:
+                one.close()
+            del others[:]
+            equal(semaphores(), [0] * len(found), "semaphores between")
+        tracer = Tracer("-p", subject.pid, engine=engine, ready=False)
+        if not read_ready(tracer):
+            for one in others:
+                one.close()
+            return None
+        if way == "within":
+            ours = semaphores()
+            open_others()
+        equal(burst(), alone, "calls that the other tracer sees")
+        if way == "within":
+            for one in others:
+                one.close()
+            equal(semaphores(), ours, "semaphores when the other tracer has gone")
+            del others[:]
+        burst()
+        tracer.stop(signal.SIGKILL if way == "killed" else signal.SIGINT)
+        expected = [0] * len(found) if way == "within" else raised
+        wait_for(lambda: semaphores() == expected, lambda: "semaphores when vizbpf has gone: %s" % semaphores())
+        if way != "killed":
+            equal(tracer.count("marked"), 200, "calls in the trace")
+        if others:
+            equal(burst(), alone, "calls that the other tracer sees afterwards")
+        for one in others:
+            one.close()
+        wait_for(lambda: not any(semaphores()), lambda: "semaphores at the end: %s" % semaphores())
+        return tracer
+
+    def run(python):
+        subject = Subject(python)
+        probes = foreign_probe.probes_of("/proc/%d/exe" % subject.pid)
+        found = [probes[name] for name in ("function__entry", "function__return")]
+        for engine in (ENGINE, "usdt"):
+            for way in ("around", "within", "killed"):
+                if not company(subject, found, engine, way):
+                    print("        engine %s refuses" % engine)
+                    break
+        subject.check_untouched("after")
+        subject.end()
+
+    each(some(args, has_semaphores), run)
+
+
+def has_semaphores(python):
+    names = foreign_probe.probes_of(os.path.realpath((python.chroot or "") + python.path))
+    return "function__entry" in names and "function__return" in names
 
 
 def build_pep523(python):

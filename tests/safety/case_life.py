@@ -27,6 +27,27 @@ def forks_execs_threads(args):
 
 
 @scenario
+def many_threads(args):
+    """10,000 threads that live shortly: every call of each is in the trace, or counted as lost"""
+
+    def run(python):
+        subject = Subject(python)
+        tracer = Tracer("-p", subject.pid)
+        descriptors = len(os.listdir("/proc/%d/fd" % tracer.pid))
+        check(subject.ask("churn", 10000)["ok"], "a thread was lost")
+        grown = len(os.listdir("/proc/%d/fd" % tracer.pid)) - descriptors
+        check(grown < 20, "vizbpf has %d descriptors more" % grown)  # some are open for a moment
+        tracer.stop()
+        seen, lost = tracer.count("short"), tracer.metadata()["lost"]
+        print("        %d of 10000 seen, %d lost" % (seen, lost))
+        check(seen == 10000 if not lost else 10000 - lost <= seen <= 10000, "%d seen, %d lost" % (seen, lost))
+        subject.check_untouched("after")
+        subject.end()
+
+    each(some(args, few=True), run)
+
+
+@scenario
 def subinterpreters(args):
     """created and destroyed while traced"""
 

@@ -23,11 +23,13 @@ load common.bash
 @test "company: a debugger" { scenario --core debugger; }
 @test "company: coverage.py" { scenario --core coverage; }
 @test "company: another PEP 523 user" { scenario --core another_eval_function; }
+@test "company: another tracer's USDT semaphores" { scenario --core foreign_semaphores; }
 @test "company: a second vizbpf is told who holds the process" { scenario --core second_vizbpf; }
 @test "life: a stopped target stays stopped" { scenario --core stopped_target; }
 @test "life: the first thread ends before the others" { scenario --core leader_is_gone; }
 @test "life: the target ends, is killed, is a zombie" { scenario --core ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --core --times 10 forks_execs_threads; }
+@test "life: 10,000 short threads" { scenario --core many_threads; }
 @test "life: sub-interpreters" { scenario --core subinterpreters; }
 @test "hostile: files that look like libpython" { scenario --times 10 crafted_library; }
 @test "hostile: escapes in names" { scenario --core odd_names; }

@@ -25,11 +25,13 @@ load common.bash
 @test "company: another PEP 523 user" { scenario another_eval_function; }
 @test "company: -X perf and sys.activate_stack_trampoline" { scenario perf_trampoline; }
 @test "company: -X perf, started by vizbpf" { scenario perf_from_the_start; }
+@test "company: another tracer's USDT semaphores" { scenario foreign_semaphores; }
 @test "company: a second vizbpf is told who holds the process" { scenario second_vizbpf; }
 @test "life: a stopped target stays stopped" { scenario stopped_target; }
 @test "life: the first thread ends before the others" { scenario leader_is_gone; }
 @test "life: the target ends, is killed, is a zombie" { scenario ends_while_traced; }
-@test "life: forks, execs, 10,000 threads that come and go" { scenario --times 200 forks_execs_threads; }
+@test "life: forks, execs, threads that come and go" { scenario --times 200 forks_execs_threads; }
+@test "life: 10,000 short threads" { scenario many_threads; }
 @test "life: sub-interpreters" { scenario subinterpreters; }
 @test "life: a second libpython" { scenario second_libpython; }
 @test "hostile: a library swapped for a link to the host" { scenario swapped_library; }
