@@ -19,10 +19,11 @@ def _base_time():
     return time.time_ns() - time.monotonic_ns()
 
 
-def source_info():
-    """VizTracer's "file_info": sources, and where each function is, for the viewer."""
+def source_info(seen=None):
+    """VizTracer's "file_info": sources, and where each function is, for the viewer. @seen: (JSON
+    name, file, line) of the functions, if not those that this process has recorded."""
     files, functions, left = {}, {}, _SOURCES_MAX
-    for name, path, line in _native._functions():
+    for name, path, line in _native._functions() if seen is None else seen:
         if path not in files:
             text = _read_source(path, left)
             if text is None:
@@ -62,13 +63,16 @@ def write_fragment(file, process_name):
     return calls + others, bool(evicted or lost or dropped)
 
 
-def finish(file, file_info, overflow, sync_marker=None):
-    """What stands behind the events."""
+def finish(file, file_info, overflow, sync_marker=None, killed=()):
+    """What stands behind the events. @killed: pids of processes that could not save."""
     file.write(b'\n],"viztracer_metadata":')
     file.write(json.dumps(metadata(overflow, sync_marker)).encode())
     if file_info:
         file.write(b',"file_info":')
         file.write(json.dumps(file_info).encode())
+    if killed:
+        file.write(b',"vizbpf_metadata":')
+        file.write(json.dumps({"killed": sorted(killed)}).encode())
     file.write(b"}\n")
     file.flush()
 

@@ -3,7 +3,8 @@
 
 Every process writes its events into a private folder when it ends; the first one joins them.
 Children are reached through PYTHONPATH: a sitecustomize module in that folder starts their
-recorder and hands over to the sitecustomize they would have had.
+recorder and hands over to the sitecustomize they would have had. Of a process that is killed the
+mapped file is left, see spool.py.
 """
 import atexit
 import io
@@ -18,7 +19,7 @@ import tempfile
 import traceback
 import types
 
-from . import _native, files, options as options_module, tracer as tracer_module
+from . import _native, files, options as options_module, spool, tracer as tracer_module
 
 ENVIRONMENT = "VIZBPF_LAUNCH"  # JSON: what a child needs to know
 _WAIT_FOR_CHILDREN = 5.0  # seconds, once the program has ended
@@ -50,14 +51,16 @@ except ImportError as _error:
 class _Launch:
     """One recorded process of a launch."""
 
-    def __init__(self, folder, arguments, follow, verbose):
+    def __init__(self, folder, spools, arguments, follow):
         self.folder = folder
-        self.arguments = arguments
+        self.spools = spools
+        self.stem = None
+        self.lock = spool.hold(spools)
         self.follow = follow
-        self.verbose = verbose
         self.pid = os.getpid()
         self.saved = False
         self.tracer = tracer_module.VizTracer(verbose=0, **arguments)
+        self.tracer._make_spool = self._make_spool
 
     def start(self):
         self._mark()
@@ -68,20 +71,26 @@ class _Launch:
         """Tells the first process that events are to come."""
         with open(os.path.join(self.folder, "running-%d" % self.pid), "w"):
             pass
+        self.stem = "part-%d-%s" % (self.pid, os.urandom(4).hex())
+
+    def _make_spool(self):
+        return spool.create(self.spools, self.stem)
 
     def save(self):
         """This process's part; the first call counts."""
-        if self.saved:
+        if self.saved or self.stem is None:
             return
         self.saved = True
         self.tracer.stop("flush_as_finish")
-        stem = os.path.join(self.folder, "part-%d-%s" % (self.pid, os.urandom(4).hex()))
+        stem = os.path.join(self.folder, self.stem)
         with open(stem + ".tmp", "wb") as file:
-            count, overflow = files.write_fragment(file, tracer_module._process_name()) \
+            count, overflow = files.write_fragment(
+                file, self.tracer.process_name or tracer_module._process_name()) \
                 if self.tracer._owns_record else (0, False)
         with open(stem + ".info", "w", encoding="utf-8") as file:
             json.dump({"count": count, "overflow": overflow, "file_info": files.source_info()}, file)
         os.rename(stem + ".tmp", stem + ".events")
+        spool.remove(self.spools, self.stem)
         self._unmark()
 
     def _unmark(self):
@@ -96,6 +105,9 @@ class _Launch:
         self.saved = False
         if self.follow:
             self._mark()
+            if self.tracer._owns_record:
+                _native._after_fork()  # another module's functions may have run meanwhile
+                self.tracer._keep_record()
         else:
             self.saved = True
             self.tracer.stop()
@@ -197,7 +209,7 @@ def join():
         return  # the first process has ended and taken the folder away
     if _is_helper():
         return
-    _launch = _Launch(known["folder"], known["arguments"], True, 0)
+    _launch = _Launch(known["folder"], known["spools"], known["arguments"], True)
     _hook_ends()
     _launch.start()
 
@@ -209,13 +221,14 @@ def _is_helper():
     return b"resource_tracker import main" in words or b"semaphore_tracker import main" in words
 
 
-def _prepare_children(folder, arguments):
+def _prepare_children(folder, spools, arguments):
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="utf-8") as file:
         file.write(_SITECUSTOMIZE % {"package": package})
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = folder + (os.pathsep + before if before else "")
-    os.environ[ENVIRONMENT] = json.dumps({"folder": folder, "arguments": arguments})
+    os.environ[ENVIRONMENT] = json.dumps({"folder": folder, "spools": spools,
+                                          "arguments": arguments})
 
 
 def _wait_for_children(folder):
@@ -227,23 +240,28 @@ def _wait_for_children(folder):
     while True:
         running = [int(name[8:]) for name in os.listdir(folder) if name.startswith("running-")]
         running = [pid for pid in running if os.path.exists("/proc/%d" % pid) and
-                   not _is_zombie(pid)]
+                   not spool.is_zombie(pid)]
         if not running or time.monotonic() > limit:
             return running
         time.sleep(0.02)
 
 
-def _is_zombie(pid):
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except OSError:
-        return True
+def _recover(folder, spools):
+    """Parts of the processes that could not make theirs. Their pids."""
+    pids = set()
+    for name in sorted(os.listdir(spools)):
+        stem, dot, kind = name.rpartition(".")
+        if kind != "spool" or os.path.exists(os.path.join(folder, stem + ".events")):
+            continue
+        if spool.recover(spools, folder, stem):
+            pids.add(int(stem.split("-")[1]))
+    return pids
 
 
-def _combine(folder, path, with_source, verbose):
+def _combine(folder, spools, path, with_source, verbose):
     """The parts of all processes into one file."""
-    left = _wait_for_children(folder)
+    left = set(_wait_for_children(folder))
+    recovered = _recover(folder, spools)
     total, overflow, first = 0, False, True
     info = {"files": {}, "functions": {}}
     file, made = files.temporary_beside(path)
@@ -265,15 +283,19 @@ def _combine(folder, path, with_source, verbose):
                         file.write(b",\n")
                     first = False
                     shutil.copyfileobj(events, file, 1 << 20)
-        files.finish(file, info if with_source else None, overflow)
+        files.finish(file, info if with_source else None, overflow,
+                     killed=recovered - left)
     files.put_in_place(made, path)
     if verbose:
         print("vizbpf: %d events in %s%s" % (
             total, path, " (older ones were dropped: raise --tracer-entries)" if overflow else ""),
             file=sys.stderr)
-        if left:
-            print("vizbpf: still running, not part of it: %s" % ", ".join(map(str, left)),
-                  file=sys.stderr)
+        for pids, what in ((recovered - left, "killed, up to then part of it"),
+                           (recovered & left, "still running, up to now part of it"),
+                           (left - recovered, "still running, not part of it")):
+            if pids:
+                print("vizbpf: %s: %s" % (what, ", ".join(map(str, sorted(pids)))),
+                      file=sys.stderr)
 
 
 def _run(module, command):
@@ -346,6 +368,14 @@ def _print_error(error):
     sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
+def _shown_name(options):
+    """The command as it would be without us."""
+    words = [os.path.basename(sys.executable) or "python3"]
+    if options.module is not None:
+        words += ["-m", options.module]
+    return " ".join(words + options.command)
+
+
 def main(arguments):
     global _launch, _first
     options = options_module.parse(arguments)
@@ -359,27 +389,33 @@ def main(arguments):
         print("vizbpf: there is no file %s" % program, file=sys.stderr)
         return 2
     folder = tempfile.mkdtemp(prefix="vizbpf-")
+    spools = spool.make_folder(folder)
     taken = options_module.tracer_arguments(options)
     follow = not options.ignore_multiprocess
     if follow:
-        _prepare_children(folder, taken)
+        _prepare_children(folder, spools, taken)
 
     def combine():
+        held = spool.hold(spools)
         try:
-            _combine(folder, path, not options.no_file_info, not options.quiet)
+            _combine(folder, spools, path, not options.no_file_info, not options.quiet)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(spools, ignore_errors=True)
+            os.close(held)
         if options.open:
             program = shutil.which("vizbpf")
             if program:
                 os.spawnv(os.P_NOWAIT, program, [program, "view", path])
 
+    spool.watch(folder, combine)
     _first = (os.getpid(), combine)
-    _launch = _Launch(folder, taken, follow, not options.quiet)
+    _launch = _Launch(folder, spools, taken, follow)
+    _launch.tracer.process_name = _shown_name(options)
     _hook_ends()
     if not options.quiet:
         print("vizbpf: recording from inside the process (root would add: processes that run "
-              "already, other users', the kernel's view, traces that survive SIGKILL)",
+              "already, other users', the kernel's view)",
               file=sys.stderr)
     if is_command:
         return _run_command(options.command)

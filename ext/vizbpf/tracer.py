@@ -95,6 +95,7 @@ class VizTracer:
         self._print = None
         self._audit = None
         self._owns_record = False
+        self._make_spool = None  # launch.py: returns the descriptor of an empty file, or None
         if register_global:
             self.register_global()
 
@@ -121,7 +122,8 @@ class VizTracer:
             return
         if _running is not None:
             raise RuntimeError("another tracer is recording in this process")
-        if not self._owns_record:
+        fresh = not self._owns_record
+        if fresh:
             _claim(self)
         _native._configure(
             self.tracer_entries, self.max_stack_depth, int(self.min_duration * 1000),
@@ -129,6 +131,11 @@ class VizTracer:
             self.log_func_retval, self.log_async, self.log_exception,
             _prefixes(self.include_files), _prefixes(self.exclude_files), _own_path,
             self.log_func_repr)
+        if fresh:
+            self._keep_record()
+        if self.log_exception and sys.version_info < (3, 12):
+            print("vizbpf: log_exception needs CPython 3.12: earlier ones do not tell; calls that "
+                  "end by an exception are marked all the same", file=sys.stderr)
         self.parsed = False
         self._start_extras()
         _running = self
@@ -142,6 +149,15 @@ class VizTracer:
             _running = None
             self._stop_extras()
             raise
+
+    def _keep_record(self):
+        """What is recorded goes into a file, where a launch asks for it."""
+        fd = self._make_spool() if self._make_spool is not None else None
+        if fd is not None:
+            try:
+                _native._keep_in(fd, self.process_name or _process_name())
+            except OSError:
+                pass  # memory does as well, for as long as the process lives
 
     def stop(self, stop_option=None):
         global _running
@@ -167,6 +183,7 @@ class VizTracer:
         self.stop()
         if self._owns_record:
             _native._clear()
+            self._owns_record = False
         self.parsed = False
         self.data = {}
         if was:
@@ -249,6 +266,11 @@ class VizTracer:
         import multiprocessing
 
         self.stop()
+        if self._make_spool is not None:
+            self.save(output_file)  # a child would read what is written on meanwhile
+            process = multiprocessing.get_context("fork").Process(target=os.getpid, daemon=False)
+            process.start()
+            return process
         _forking_to_save.append(True)
         try:
             process = multiprocessing.get_context("fork").Process(

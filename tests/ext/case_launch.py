@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from support import Skip, find, folder, load, names, python, short, write
 from vizbpf import options
@@ -148,6 +149,106 @@ early()
                 assert find(trace, "late"), ending
             else:
                 assert result.returncode == (3 if "_exit" in ending else -15), result
+
+
+def _wait_for(path):
+    """What watches over a killed process finishes the trace after it."""
+    limit = time.monotonic() + 30
+    while not os.path.exists(path):
+        assert time.monotonic() < limit, "no %s" % path
+        time.sleep(0.02)
+    return load(path)
+
+
+_KILLED = """
+import os, signal, subprocess, sys, threading
+def leaf(n): return n
+def work(n):
+    for i in range(n): leaf(i)
+def rests():
+    work(7); ready.set(); threading.Event().wait()
+def dies(how):
+    work(5000)
+    if how == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if how == "crash": os.kill(os.getpid(), signal.SIGSEGV)
+    os.execv(sys.executable, [sys.executable, "-c", "def after(): pass\\nafter()"])
+pid = os.fork()
+if not pid:
+    def child(): dies("kill")
+    child()
+assert os.waitpid(pid, 0)[1] == 9
+try: os.wait()
+except ChildProcessError: print("no child left", flush=True)
+ready = threading.Event()
+threading.Thread(target=rests, daemon=True, name="rests").start(); ready.wait()
+dies(sys.argv[1])
+"""
+
+
+def test_what_a_killed_process_recorded_is_kept():
+    for how, status in (("kill", -9), ("crash", -11), ("exec", 0)):
+        with folder() as here:
+            result, trace = _launch(here, _KILLED, how, options=["--ignore-c-function"])
+            assert (result.returncode, result.stdout) == (status, "no child left\n"), (how, result)
+            trace = _wait_for(os.path.join(here, "out.json"))
+            counts = sorted(tuple(sorted(c.items())) for c in
+                            _per_process(trace, "leaf", "work", "dies", "child", "rests", "after").values())
+            first = [("dies", 1), ("leaf", 5007), ("rests", 1), ("work", 2)]
+            if how == "exec":
+                first.insert(0, ("after", 1))
+            assert counts == sorted([tuple(first), (("child", 1), ("dies", 1), ("leaf", 5000), ("work", 1))]), \
+                (how, counts)
+            # calls that had not ended
+            begun = sorted(short(e["name"]) for e in trace["traceEvents"]
+                           if e["ph"] == "B" and short(e["name"]) in ("dies", "child", "rests"))
+            assert begun[:2] == ["child", "dies"], (how, begun)
+            killed = set(trace["vizbpf_metadata"]["killed"])
+            assert len(killed) == (1 if how == "exec" else 2), (how, killed)
+            threads = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+            assert "rests" in threads, threads
+            where = [line[1] for line in trace["file_info"]["functions"].values()]
+            assert len(where) >= 4 and trace["file_info"]["files"], trace["file_info"]["functions"]
+
+
+def test_arguments_and_tasks_of_a_killed_process():
+    with folder() as here:
+        _launch(here, """
+import asyncio, os
+def takes(a, *, b): return [a, b]
+async def job():
+    await asyncio.sleep(0); takes(1, b="x" * 3000)
+    await asyncio.sleep(0); os.kill(os.getpid(), 9)
+async def main():
+    task = asyncio.ensure_future(job())
+    getattr(task, "set_name", id)("the job")
+    await task
+asyncio.new_event_loop().run_until_complete(main())
+""", options=["--log-func-args", "--log-func-retval", "--log-async", "--ignore-c-function"])
+        trace = _wait_for(os.path.join(here, "out.json"))
+        call, = find(trace, "takes")
+        assert call["args"]["func_args"]["a"] == "1" and call["args"]["return_value"].startswith("[1, 'xxx"), call
+        tracks = {e["args"]["name"]: e["tid"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+        assert call["tid"] == tracks["the job"], (call, tracks)
+
+
+def test_a_pipe_ends_with_the_program():
+    with folder() as here:
+        script = write(os.path.join(here, "program.py"), "import os, time\nos.close(1)\nos.close(2)\ntime.sleep(3)\n")
+        process = subprocess.Popen([sys.executable, "-m", "vizbpf", "-q", "-o", os.path.join(here, "out.json"), script],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            assert process.stdout.read() == b"" and process.stderr.read() == b""
+            assert process.poll() is None, "what watches over the program kept its pipes"
+        finally:
+            process.wait()
+
+
+def test_the_process_is_called_what_it_runs():
+    with folder() as here:
+        _, trace = _launch(here, "def f(): pass\nf()\n", "an argument")
+        name = [e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "process_name"]
+        assert name == ["%s %s an argument" % (os.path.basename(sys.executable),
+                                               os.path.join(here, "program.py"))], name
 
 
 def test_an_interrupt_ends_the_program_and_saves():

@@ -3,14 +3,17 @@
 import asyncio
 import collections
 import gc
+import json
 import os
+import random
 import sys
+import tempfile
 import threading
 import time
 
 import sample
 import vizbpf
-from support import find, names, recorded, short
+from support import find, folder, names, python, recorded, short, write
 from vizbpf import VizTracer
 
 
@@ -388,3 +391,75 @@ def test_deep_recursion():
     finally:
         sys.setrecursionlimit(limit)
     assert _counted(trace)["recursive"] >= 900
+
+
+_RECORDS_INTO = """
+import os, sys, vizbpf
+from vizbpf import VizTracer
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+tracer = VizTracer(verbose=0, log_func_args=len(sys.argv) > 2)
+tracer._make_spool = lambda: fd
+tracer.start()
+def leaf(a): return a
+def deep(n): return n and deep(n - 1)
+for i in range(3000): leaf(i)
+vizbpf.instant("here", {"a": 1})
+sys.setrecursionlimit(3000)
+def bottom(n): return bottom(n - 1) if n else os.kill(os.getpid(), 9)
+bottom(500)
+"""
+
+
+def _recover(path):
+    """(events, what _native._recover() returns)"""
+    with open(path, "rb") as file, tempfile.TemporaryFile() as out:
+        result = vizbpf._native._recover(file.fileno(), out.fileno())
+        out.seek(0)
+        return json.loads("[%s]" % out.read().decode("utf-8")), result
+
+
+def test_the_file_of_a_killed_process():
+    with folder() as here:
+        path = os.path.join(here, "spool")
+        for more in ([], ["args"]):
+            done = python("-c", _RECORDS_INTO, path, *more)
+            assert done.returncode == -9, done
+            events, (calls, others, dropped, functions) = _recover(path)
+            seen = collections.Counter((e["ph"], short(e["name"])) for e in events)
+            assert seen["X", "leaf"] == 3000 and seen["B", "bottom"] == 501 and seen["i", "here"] == 1, seen
+            assert calls + others == sum(e["ph"] != "M" for e in events) and not dropped
+            assert any("leaf" in name for name in functions)
+            os.unlink(path)
+
+
+def test_a_hostile_file_is_no_harm():
+    rng = random.Random(int(os.environ.get("VIZ_SEED", "1")))
+    with folder() as here:
+        path = os.path.join(here, "spool")
+        python("-c", _RECORDS_INTO, path, "args")
+        with open(path, "rb") as file:
+            good = file.read()
+        used = [at for at in range(0, len(good), 8) if good[at:at + 8] != bytes(8)]
+        refused = 0
+        for _ in range(400):
+            bad = bytearray(good)
+            for _ in range(rng.choice((1, 3, 30, 300))):
+                at = rng.choice(used) + rng.randrange(8)
+                bad[at] = rng.choice((0, 1, 0x7f, 0x80, 0xff, rng.randrange(256)))
+            if rng.random() < 0.2:
+                del bad[rng.randrange(len(bad)):]
+            write(path, "")
+            with open(path, "wb") as file:
+                file.write(bad)
+            try:
+                with open(path, "rb") as file, open(os.devnull, "wb") as out:
+                    vizbpf._native._recover(file.fileno(), out.fileno())
+            except OSError:
+                refused += 1
+        assert refused < 400
+        write(path, "x" * 70000)
+        try:
+            _recover(path)
+        except OSError:
+            return
+        raise AssertionError("a file of another kind was read")
