@@ -306,6 +306,8 @@ static const struct spec specs[] = {
 	{"exclude-functions", 0, 'l', AT(filter.exclude_functions)},
 	{"only-package", 0, 'l', AT(filter.packages)},
 	{"threads", 0, 'l', AT(threads)},
+	{"c-functions", 0, 'b', ON(c_functions)},
+	{"log-exception", 0, 'b', ON(log_exception)},
 	{"keep-callees", 0, 'b', ON(filter.keep_callees)},
 	{"ignore-frozen", 0, 'b', ON(filter.ignore_frozen)},
 	{"stdlib", 0, 'b', ON(only_stdlib)},
@@ -480,6 +482,17 @@ static int check(struct viz_options *opt, int argc, char **argv)
 			return -EINVAL;
 		}
 		opt->launch.user = NULL;
+	}
+	if (opt->c_functions || opt->log_exception) {
+		if (!opt->engine)
+			opt->engine = &viz_engine_trampoline;
+		if (opt->engine != &viz_engine_trampoline) {
+			viz_error("%s needs engine trampoline: the interpreter tells engine %s of "
+				  "Python calls only (leave --engine away)",
+				  opt->c_functions ? "--c-functions" : "--log-exception",
+				  opt->engine->name);
+			return -EINVAL;
+		}
 	}
 	return make_path(opt);
 }

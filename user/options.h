@@ -30,6 +30,7 @@ struct viz_options {
 	size_t ring_size; /* bytes; 0: as the engine likes */
 	struct viz_filter filter;
 	bool include_startup;
+	bool c_functions, log_exception; /* engine trampoline */
 	bool sources;
 	bool only_stdlib, no_stdlib; /* as given; filter.stdlib is what comes of them */
 	bool open_viewer;

@@ -35,6 +35,8 @@ const char viz_options_help[] =
 	"      --only-package NAME      only files of this package (repeatable)\n"
 	"      --no-stdlib, --stdlib    without, only the standard library\n"
 	"      --ignore-frozen          without frozen modules\n"
+	"      --c-functions            also calls of C functions (engine trampoline, from 3.12 on)\n"
+	"      --log-exception          where exceptions are raised (the same)\n"
 	"      --threads NAME|TID       only these threads (glob, repeatable)\n"
 	"\n"
 	"When\n"

@@ -125,10 +125,13 @@ static void print_hottest(struct viz_session *s)
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct viz_func *f = &s->trace->funcs[best[i]];
 
-		viz_info("  %10s  %12s calls  %s (%s:%u)",
+		char place[640] = "";
+
+		if (f->file[0]) /* a C function has none */
+			snprintf(place, sizeof(place), " (%s:%u)", f->file, f->line);
+		viz_info("  %10s  %12s calls  %s%s",
 			 viz_text__duration(total, sizeof(total), own[best[i]].ns),
-			 viz_text__count(count, sizeof(count), own[best[i]].calls), f->name,
-			 f->file, f->line);
+			 viz_text__count(count, sizeof(count), own[best[i]].calls), f->name, place);
 	}
 }
 

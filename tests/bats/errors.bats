@@ -241,6 +241,15 @@ sys.stdin.readline()
 	end_target
 }
 
+@test "what only engine trampoline can see is refused with another one" {
+	for option in --c-functions --log-exception; do
+		run_vizbpf "$option" --engine eval -o a.json -- "$PYTHON" -c pass
+		assert_refused
+		assert_contains "$errors" "$option needs engine trampoline"
+		[ ! -e a.json ]
+	done
+}
+
 @test "a debug or foreign executable named python is refused, not guessed" {
 	cp /bin/sleep python3.11
 	./python3.11 1000 3>&- &

@@ -4,7 +4,7 @@
  * saw.
  *
  *   driver PID [-d SECONDS] [-r RING_BYTES] [-m MIN_NS] [-R NAME] [-T NAME]
- *          [-D DEPTH] [-f] [-s PAUSE_MS]
+ *          [-D DEPTH] [-c] [-x] [-f] [-s PAUSE_MS]
  *
  * SIGINT or SIGTERM ends it. Prints "up" when the recorder
  * runs in the target. At the end one line for each function:
@@ -30,7 +30,7 @@ enum { FUNCS = 1 << 16, THREADS = 4096, DEPTH = 1 << 17, TRAMPS = 64 };
 struct func {
 	char name[260], file[520];
 	uint32_t line;
-	uint64_t enters, leaves, wrong, ran;
+	uint64_t enters, leaves, wrong, ran, raised;
 };
 
 struct stack {
@@ -74,6 +74,23 @@ static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 		return -ENOSPC;
 	*func = nr_funcs;
 	funcs[nr_funcs++] = f;
+	return 0;
+}
+
+static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
+{
+	(void)ctx, (void)exception;
+	if (nr_funcs == FUNCS)
+		return -ENOSPC;
+	snprintf(funcs[nr_funcs].name, sizeof(funcs[0].name), "%s", name);
+	*index = nr_funcs++;
+	return 0;
+}
+
+static int on_raised(void *ctx, uint32_t tid, uint64_t ts, uint32_t index)
+{
+	(void)ctx, (void)tid, (void)ts;
+	funcs[index].raised++;
 	return 0;
 }
 
@@ -200,6 +217,8 @@ static const struct viz_trampoline_sink sink = {.code = on_code,
 						.edges = on_edges,
 						.running = on_running,
 						.lost = on_lost,
+						.name = on_name,
+						.raised = on_raised,
 						.gap = on_gap};
 
 /* A session is told of forks by the kernel, here the rings tell. */
@@ -261,6 +280,8 @@ static void report(void)
 			for (uint32_t k = 0; k < stacks[s].nr; k++)
 				here += stacks[s].func[k] == i;
 		open += here;
+		if (funcs[i].raised)
+			printf("raised %s %lu\n", funcs[i].name, funcs[i].raised);
 		printf("call %s %s:%u %lu %lu %lu %lu\n", funcs[i].name, funcs[i].file,
 		       funcs[i].line, funcs[i].enters, funcs[i].leaves, here, funcs[i].wrong);
 	}
@@ -318,7 +339,7 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	funcs = calloc(FUNCS, sizeof(*funcs));
-	while ((opt = getopt(argc, argv, "d:r:m:R:T:D:s:fgv")) > 0) {
+	while ((opt = getopt(argc, argv, "d:r:m:R:T:D:s:cxfgv")) > 0) {
 		switch (opt) {
 		case 'd':
 			seconds = atof(optarg);
@@ -342,6 +363,12 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			pause_ms = atoi(optarg);
+			break;
+		case 'c':
+			params.c_functions = true;
+			break;
+		case 'x':
+			params.exceptions = true;
 			break;
 		case 'f':
 			params.follow = true;

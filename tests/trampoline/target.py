@@ -25,12 +25,21 @@ def load(name):
 def truth(path, space):
     lock = threading.Lock()
     calls = {}
+    c_functions = space.get("C_FUNCTIONS")
 
     def profile(frame, event, arg):
         code = frame.f_code
+        key = None
         if event == "call" and code.co_filename == path:
             name = getattr(code, "co_qualname", code.co_name)
             key = "%s:%d" % (name, code.co_firstlineno)
+        elif event == "c_call" and c_functions:
+            owner = arg.__module__ or next(c.__name__ for c in type(arg.__self__).__mro__
+                                           if arg.__name__ in vars(c))
+            key = "%s.%s:0" % (owner, arg.__name__)
+            if key[:-2] not in c_functions:
+                key = None
+        if key:
             with lock:
                 calls[key] = calls.get(key, 0) + 1
 

@@ -71,6 +71,14 @@ static void test_verdicts(void)
 		   verdict(&f, "add", "/x.py") == VIZ_VERDICT_DROP_SELF,
 	   "--include-functions");
 	viz_filter__free(&f);
+
+	f = (struct viz_filter){.any = true, .stdlib = 1};
+	viz_filter__add(&f.include_files, "/srv/app");
+	viz_filter__add(&f.packages, "shop");
+	ok(verdict(&f, "list.append", "") == VIZ_VERDICT_RECORD, "a C function has no file");
+	viz_filter__add(&f.exclude_functions, "list.*");
+	ok(verdict(&f, "list.append", "") == VIZ_VERDICT_DROP_TREE, "but a name");
+	viz_filter__free(&f);
 }
 
 static void test_triggers(void)

@@ -27,6 +27,7 @@ struct viz_trampoline_params {
 	uint64_t min_duration; /* ns; calls that are shorter are left out when that is cheap */
 	uint32_t max_depth; /* the same for calls that are deeper; 0: no limit */
 	bool judges; /* the sink's verdicts are not always VIZ_VERDICT_RECORD */
+	bool c_functions, exceptions; /* those, too; from 3.12 on, else there are none */
 	struct viz_guardian *guardian; /* NULL: nobody puts things back if vizbpf is killed */
 };
 
@@ -50,6 +51,11 @@ struct viz_trampoline_sink {
 	/* The ring was full: so many begins and ends of this thread are missing
 	 * before @ts. */
 	void (*lost)(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters, uint64_t leaves);
+	/* A C function (or the type of an exception) is seen first: sets the index for its
+	 * edges (for raised()). NULL: they are left out. */
+	int (*name)(void *ctx, const char *name, bool exception, uint32_t *index);
+	/* An exception is raised by the innermost call. May be NULL. */
+	int (*raised)(void *ctx, uint32_t tid, uint64_t ts, uint32_t index);
 	/* Too little C stack: nothing of this interpreter is seen from here (true) to
 	 * (false). */
 	void (*gap)(void *ctx, uint32_t tid, uint64_t ts, bool begins);
@@ -97,6 +103,8 @@ void viz_trampoline__judge_again(struct viz_trampoline *t, const struct viz_tram
  * not the call before. */
 void viz_trampoline__switches(struct viz_trampoline *t);
 enum viz_trampoline_state viz_trampoline__state(const struct viz_trampoline *t);
+/* Whether the interpreter tells of C functions and exceptions. */
+bool viz_trampoline__tells_more(const struct viz_interpreter *interp);
 /* Why it was refused; "" else. */
 const char *viz_trampoline__why(const struct viz_trampoline *t);
 /* Records that found the ring full: begins, and ends. */

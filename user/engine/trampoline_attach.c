@@ -195,10 +195,17 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->filter = k->max_depth || t->params.judges;
 	k->judged = t->params.judges ? 0 : VIZ_REC_JUDGED;
 	k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);
+	k->c_functions = t->params.c_functions;
+	k->exceptions = t->params.exceptions;
 	k->follow = t->params.follow;
 	k->pid = (uint32_t)ns_pid;
 	k->memfd_flags = CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
 	k->restart = in->again;
+}
+
+static bool more(const struct viz_trampoline *t)
+{
+	return t->params.c_functions || t->params.exceptions;
 }
 
 /* The image in pieces and the loader into caves. */
@@ -210,7 +217,7 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	unsigned char image[VIZ_REC_IMAGE_MAX], loader[1024];
 	size_t size, loader_size, done = 0;
 	uint32_t entry;
-	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
+	const unsigned char *code = viz_image__code(t->mode, more(t), &size, &in->at);
 	const unsigned char *load = viz_image__loader(&loader_size, &entry);
 	uint64_t at = viz_places__take(places, loader_size);
 	int err = 0;
@@ -262,7 +269,7 @@ static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 	unsigned char bytes[VIZ_REC_IMAGE_MAX];
 	struct viz_rec_consts old, k;
 	size_t size;
-	const unsigned char *code = viz_image__code(t->mode, &size, &in->at);
+	const unsigned char *code = viz_image__code(t->mode, more(t), &size, &in->at);
 
 	for (int i = 0; i < places->nr_images; i++) {
 		uint64_t base = places->images[i];

@@ -122,6 +122,11 @@ int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char
 	return err ? err : check_limits(pid, bytes, why, why_size);
 }
 
+bool viz_trampoline__tells_more(const struct viz_interpreter *interp)
+{
+	return viz_image__mode(interp->build) == VIZ_REC_MONITOR;
+}
+
 int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size)
 {
 	struct viz_places places;
@@ -148,7 +153,7 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 			       strerror(-mem));
 	err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT);
 	close(mem);
-	viz_image__code(viz_image__mode(interp->build), &size, &at);
+	viz_image__code(viz_image__mode(interp->build), false, &size, &at);
 	viz_image__loader(&loader, &entry);
 	if (err || (!places.nr_images && places.room < size + loader + 512))
 		return viz_why(

@@ -112,8 +112,32 @@ void viz_reader__judge_again(struct viz_instance *in, const struct viz_trampolin
 	}
 }
 
+/* What is no code object: the name is text. */
+static int on_name(struct batch *b, const struct viz_rec_code *c, const char *text, uint64_t place,
+		   uint32_t id, bool exception)
+{
+	const struct viz_trampoline_sink *sink = b->sink;
+	enum viz_verdict verdict = VIZ_VERDICT_RECORD;
+	uint32_t index = UINT32_MAX;
+	char name[VIZ_NAME_MAX + 1];
+	int err;
+
+	if (!sink->name)
+		return 0;
+	memcpy(name, text, c->name_size);
+	name[c->name_size] = '\0';
+	err = sink->name(sink->ctx, name, exception, &index);
+	if (err)
+		return err;
+	if (sink->judge && !exception && index != UINT32_MAX)
+		verdict = sink->judge(sink->ctx, index);
+	tell(b->in->ring, (uint32_t)place, id, verdict);
+	return keep_func(&b->in->reader, id, verdict == VIZ_VERDICT_DROP_SELF ? UINT32_MAX : index);
+}
+
 /* A CODE record with @slots slots behind it. */
-static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t slots, uint64_t what)
+static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t slots, uint64_t what,
+		   unsigned int flags)
 {
 	struct viz_code code = {
 		.head.kind = VIZ_CODE, .head.ts = b->in->reader.last_ts, .tgid = b->t->pid};
@@ -131,6 +155,9 @@ static int on_code(struct batch *b, const struct viz_rec_event *slot, uint64_t s
 	if (c.name_size > VIZ_NAME_MAX || c.file_size > VIZ_PATH_MAX ||
 	    sizeof(c) + c.name_size + c.file_size > 16 * slots)
 		return 0;
+	if (flags != VIZ_CODE_PYTHON)
+		return on_name(b, &c, (const char *)bytes + sizeof(c), what >> 32, id,
+			       flags == VIZ_CODE_EXCEPTION);
 	code.code = c.address;
 	code.line = c.line;
 	code.code_flags = c.code_flags;
@@ -161,6 +188,10 @@ static int on_edge(struct batch *b, uint64_t ts, unsigned int kind, unsigned int
 	uint32_t func = func_of(r, (uint32_t)what);
 	struct viz_edge *e = &b->edges[b->nr];
 
+	if (r->hidden && kind == VIZ_RECORD_ENTER) {
+		r->hidden = false;
+		return 0;
+	}
 	if (func == UINT32_MAX) /* rejected, while these were on their way */
 		return 0;
 	*e = (struct viz_edge){
@@ -197,6 +228,17 @@ static int on_running(struct batch *b, uint64_t ts, uint64_t what)
 	return 0;
 }
 
+static int on_raise(struct batch *b, uint64_t ts, uint32_t index)
+{
+	struct viz_tramp_reader *r = &b->in->reader;
+	bool hidden = r->hidden;
+
+	r->hidden = false;
+	if (hidden || index == UINT32_MAX || !b->sink->raised || !r->tid)
+		return 0;
+	return b->sink->raised(b->sink->ctx, r->tid, ts, index);
+}
+
 static int on_rare(struct batch *b, uint64_t ts, unsigned int kind, uint64_t what)
 {
 	struct viz_tramp_reader *r = &b->in->reader;
@@ -210,10 +252,17 @@ static int on_rare(struct batch *b, uint64_t ts, unsigned int kind, uint64_t wha
 		r->chained = true;
 		return 0;
 	}
+	if (kind == VIZ_RECORD_INSIDE) {
+		r->hidden = func_of(r, (uint32_t)what) == UINT32_MAX;
+		return 0;
+	}
 	err = flush(b);
 	if (err)
 		return err;
 	switch (kind) {
+	case VIZ_RECORD_RAISE:
+		err = on_raise(b, ts, func_of(r, (uint32_t)what));
+		break;
 	case VIZ_RECORD_THREAD:
 		r->tid = (uint32_t)what;
 		break;
@@ -227,7 +276,7 @@ static int on_rare(struct batch *b, uint64_t ts, unsigned int kind, uint64_t wha
 			sink->gap(sink->ctx, r->tid, ts, kind == VIZ_RECORD_PAUSE);
 		break;
 	}
-	return 0;
+	return err;
 }
 
 static int handle(struct batch *b, const struct viz_rec_event *e)
@@ -348,7 +397,7 @@ static int take_one(struct batch *b)
 	e = &r->chunk[r->next];
 	if (slots > r->nr - r->next - 1)
 		slots = r->nr - r->next - 1;
-	err = on_code(b, e + 1, slots, e->what);
+	err = on_code(b, e + 1, slots, e->what, e->when >> 4 & 15);
 	r->next += 1 + (uint32_t)slots;
 	return err;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "../base/log.h"
+#include "../output/json.h"
 #include "../session.h"
 #include "../target/process_maps.h"
 #include "../target/procfs.h"
@@ -26,6 +27,8 @@ struct recording {
 	unsigned int ticks;
 	bool switches;
 	bool past_end; /* what comes now is not part of the trace any more */
+	const char **exceptions; /* names, of the trace */
+	uint32_t nr_exceptions;
 };
 
 static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
@@ -78,6 +81,26 @@ static enum viz_verdict judge(void *ctx, uint32_t func)
 	return r->t->in_startup
 		       ? VIZ_VERDICT_UNKNOWN
 		       : viz_filter__verdict(&r->s->opt->filter, &r->s->trace->funcs[func]);
+}
+
+static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
+{
+	struct recording *r = ctx;
+	const char **grown;
+
+	if (!exception) {
+		*index = viz_trace__func(r->s->trace, name, "", 0);
+		return *index == UINT32_MAX ? -ENOMEM : 0;
+	}
+	grown = realloc(r->exceptions, (r->nr_exceptions + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	r->exceptions = grown;
+	grown[r->nr_exceptions] = viz_trace__string(r->s->trace, name);
+	if (!grown[r->nr_exceptions])
+		return -ENOMEM;
+	*index = r->nr_exceptions++;
+	return 0;
 }
 
 /* The program's own code begins with the first outermost call that is not the import
@@ -168,6 +191,29 @@ static void on_gap(void *ctx, uint32_t tid, uint64_t ts, bool begins)
 				     NULL);
 }
 
+static int on_raised(void *ctx, uint32_t tid, uint64_t ts, uint32_t index)
+{
+	struct recording *r = ctx;
+	struct viz_thread_lane *lane;
+	const char *type;
+	char name[300], args[6 * 260 + 32], *end;
+
+	if (index >= r->nr_exceptions || r->t->in_startup || (r->s->end_ts && ts > r->s->end_ts))
+		return 0;
+	lane = lane_of(r, tid);
+	if (!lane)
+		return -ENOMEM;
+	if (viz_lane__hides(lane->lane))
+		return 0;
+	type = r->exceptions[index];
+	snprintf(name, sizeof(name), "raise %s", type);
+	end = stpcpy(args, "{\"exception\":\"");
+	end = viz_json__escape(end, type, strnlen(type, 259));
+	strcpy(end, "\"}");
+	viz_session__instant(r->s, lane->track, ts, name, args);
+	return 0;
+}
+
 static struct viz_trampoline_sink sink_of(struct recording *r)
 {
 	return (struct viz_trampoline_sink){.ctx = r,
@@ -176,6 +222,8 @@ static struct viz_trampoline_sink sink_of(struct recording *r)
 					    .edges = on_edges,
 					    .running = on_running,
 					    .lost = on_lost,
+					    .name = on_name,
+					    .raised = on_raised,
 					    .gap = on_gap};
 }
 
@@ -247,6 +295,8 @@ static int try_attach(struct recording *r, char *why, size_t why_size)
 		.min_duration = r->s->opt->filter.min_duration,
 		.max_depth = r->s->opt->filter.max_depth,
 		.judges = r->s->opt->filter.any,
+		.c_functions = r->s->opt->c_functions,
+		.exceptions = r->s->opt->log_exception,
 		.guardian = r->s->guardian,
 	};
 
@@ -265,6 +315,23 @@ static struct recording *new_recording(struct viz_session *s, struct viz_target 
 	return r;
 }
 
+/* More than calls was asked for, and there is no more. */
+static void without_more(struct viz_session *s, struct viz_target *t, const char *reason)
+{
+	struct viz_process *p = &s->trace->processes[t->process];
+	const char *what = !s->opt->log_exception ? "C functions"
+			   : s->opt->c_functions  ? "C functions and raised exceptions"
+						  : "raised exceptions";
+	char text[512];
+
+	if (!s->opt->c_functions && !s->opt->log_exception)
+		return;
+	viz_warn("pid %d: %s are not recorded: %s", t->pid, what, reason);
+	snprintf(text, sizeof(text), "%s%s%s are not seen", p->limits ? p->limits : "",
+		 p->limits && p->limits[0] ? "; " : "", what);
+	p->limits = viz_trace__string(s->trace, text);
+}
+
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
 {
 	struct recording *r = new_recording(s, t);
@@ -276,6 +343,8 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
 			       strerror(-err));
+	if (!viz_trampoline__tells_more(&t->interp))
+		without_more(s, t, "CPython tells of them from 3.12 on");
 	look_for_greenlets(r);
 	err = try_attach(r, why, why_size);
 	/* a program that is being started: its interpreter is up in some
@@ -305,6 +374,7 @@ static void detach(struct viz_session *s, struct viz_target *t)
 		viz_trampoline__free(r->tramp);
 	}
 	viz_hash__clear(&r->tids);
+	free(r->exceptions);
 	free(r);
 	t->engine_data = NULL;
 }
@@ -351,6 +421,7 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 	s->trace->processes[t->process].engine = next->name;
 	snprintf(why, sizeof(why), "trampoline: %s", text);
 	s->trace->processes[t->process].engine_why = viz_trace__string(s->trace, why);
+	without_more(s, t, "only engine trampoline can");
 	err = next->attach(s, t, why, sizeof(why));
 	if (err)
 		viz_warn("%s", why);

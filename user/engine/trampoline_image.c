@@ -32,6 +32,9 @@ static const struct wanted wanted[] = {
 	{"PyCFunction_NewEx", AT(cfunction_new), true},
 	{"PyLong_AsLong", AT(long_as_long), true},
 	{"_Py_NoneStruct", AT(none), true},
+	{"PyCFunction_Type", AT(cfunction_type), true},
+	{"PyCMethod_Type", AT(cmethod_type), true},
+	{"PyMethodDescr_Type", AT(method_descriptor_type), true},
 	/* the public name is 3.13's; all three read a thread-local variable and check nothing */
 	{"PyThreadState_GetUnchecked", AT(current_tstate), true},
 	{"_PyThreadState_UncheckedGet", AT(current_tstate), true},
@@ -113,9 +116,15 @@ int viz_image__symbols(const struct viz_build *build, struct viz_image_symbols *
 	return 0;
 }
 
-const unsigned char *viz_image__code(enum viz_rec_mode mode, size_t *size,
+const unsigned char *viz_image__code(enum viz_rec_mode mode, bool more, size_t *size,
 				     struct viz_image_entries *e)
 {
+	if (mode == VIZ_REC_MONITOR && more) {
+		*e = (struct viz_image_entries){monitor_more_at_start, monitor_more_at_start_again,
+						monitor_more_at_stop, 0};
+		*size = sizeof(monitor_more_image);
+		return monitor_more_image;
+	}
 	if (mode == VIZ_REC_MONITOR) {
 		*e = (struct viz_image_entries){monitor_at_start, monitor_at_start_again,
 						monitor_at_stop, 0};
@@ -166,6 +175,9 @@ void viz_image__consts(struct viz_rec_consts *k, const struct viz_interpreter *i
 		.str_compact_data = o->str_compact_data,
 		.none = s->none + bias,
 		.code_type = s->code_type + bias,
+		.cfunction_type = s->cfunction_type + bias,
+		.cmethod_type = s->cmethod_type + bias,
+		.method_descriptor_type = s->method_descriptor_type + bias,
 		.inc_ref = s->inc_ref + bias,
 		.dec_ref = s->dec_ref + bias,
 		.err_fetch = s->err_fetch + bias,

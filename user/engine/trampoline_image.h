@@ -23,14 +23,15 @@ struct viz_image_entries {
 struct viz_image_symbols {
 	uint64_t inc_ref, dec_ref, err_fetch, err_restore, err_clear, sys_get_object,
 		getattr_string, call_method, cfunction_new, long_as_long, current_tstate, none,
-		code_type;
+		code_type, cfunction_type, cmethod_type, method_descriptor_type;
 };
 int viz_image__symbols(const struct viz_build *build, struct viz_image_symbols *out, char *why,
 		       size_t why_size);
 
 /* How calls of this build are seen. */
 enum viz_rec_mode viz_image__mode(const struct viz_build *build);
-const unsigned char *viz_image__code(enum viz_rec_mode mode, size_t *size,
+/* @more: with C functions and exceptions (MONITOR). */
+const unsigned char *viz_image__code(enum viz_rec_mode mode, bool more, size_t *size,
 				     struct viz_image_entries *entries);
 const unsigned char *viz_image__loader(size_t *size, uint32_t *entry);
 /* Fills what the build decides; addresses are run-time ones, moved by the

@@ -19,6 +19,7 @@ struct viz_tramp_reader {
 	uint32_t caller; /* of the next ENTER, when chained */
 	bool chained;
 	uint64_t last_ts;
+	bool hidden; /* the next of a C function, or raised: where it happens is rejected */
 	uint32_t *funcs; /* by code id */
 	uint32_t nr_funcs;
 };

@@ -120,6 +120,14 @@ enum viz_verdict viz_filter__verdict(const struct viz_filter *filter, const stru
 
 	if (!filter->any)
 		return VIZ_VERDICT_RECORD;
+	/* A C function has no file: it comes with what calls it. */
+	if (!func->file[0]) {
+		if (any_name(filter->exclude_functions, func->name))
+			return drop;
+		return filter->include_functions && !any_name(filter->include_functions, func->name)
+			       ? VIZ_VERDICT_DROP_SELF
+			       : VIZ_VERDICT_RECORD;
+	}
 	if (any_file(filter->exclude_files, func->file) ||
 	    (filter->include_files && !any_file(filter->include_files, func->file)))
 		return drop;

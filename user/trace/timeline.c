@@ -120,6 +120,13 @@ size_t viz_lane__depth(const struct viz_lane *lane)
 	return lane->fibers[lane->cur].nr;
 }
 
+bool viz_lane__hides(const struct viz_lane *lane)
+{
+	const struct fiber *f = &lane->fibers[lane->cur];
+
+	return f->nr && f->calls[f->nr - 1].flags & OPEN_HIDDEN;
+}
+
 int viz_timeline__flush(struct viz_timeline *tl)
 {
 	int err = 0;

@@ -61,6 +61,8 @@ struct viz_own_time {
 	uint64_t ns, calls;
 };
 const struct viz_own_time *viz_timeline__own(const struct viz_timeline *tl, uint32_t *nr);
+/* Whether what happens now in the innermost call is left out with it. */
+bool viz_lane__hides(const struct viz_lane *lane);
 /* Hands over what is batched. */
 int viz_timeline__flush(struct viz_timeline *tl);
 

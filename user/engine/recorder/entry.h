@@ -109,7 +109,7 @@ __attribute__((section(".text.start"))) void *stop(void *a, void *b, void *c)
 	for (int i = 0; own && i < VIZ_REC_CODES && live->refs; i++) {
 		uint64_t code = ring->codes[i].code;
 
-		if (code <= 1)
+		if ((int64_t)code <= 1)
 			continue;
 		ring->codes[i].code = 1;
 		live->refs--;

@@ -9,7 +9,7 @@
  */
 #include "entry.h"
 
-enum monitored { START, RESUME, THROW, RETURN, YIELD, UNWIND, MONITORED };
+enum monitored { START, RESUME, THROW, RETURN, YIELD, UNWIND, CALL, C_RETURN, C_RAISE, RAISE };
 
 /* Only events that belong to one place in the code can be switched off there.
  */
@@ -35,7 +35,17 @@ static INLINE uint64_t current_tstate(void)
 	return likely(KEEP_PAGE.holder) ? *(uint64_t *)KEEP_PAGE.holder : ask_tstate();
 }
 
-static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
+#ifdef MORE
+#include "events.h"
+#endif
+
+#ifdef MORE
+#define SHORT_WAY NOINLINE
+#else
+#define SHORT_WAY INLINE
+#endif
+
+static SHORT_WAY void *monitor(void *const *args, unsigned int kind, int can_disable)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
 	uint64_t code = (uint64_t)args[0], tstate, id, frame, what;
@@ -112,7 +122,11 @@ static void *on_yield(void *self, void *const *args, long nr)
 static void *on_unwind(void *self, void *const *args, long nr)
 {
 	(void)self, (void)nr;
-	return monitor_any(args, (LEAVE_FRAME | LEAVE_RAISED) << 4 | VIZ_RECORD_LEAVE, 0);
+	monitor_any(args, (LEAVE_FRAME | LEAVE_RAISED) << 4 | VIZ_RECORD_LEAVE, 0);
+#ifdef MORE
+	unwinds(args);
+#endif
+	return (void *)K.none;
 }
 
 typedef uint64_t (*call_fn)(uint64_t self, const char *method, const char *format, ...);
@@ -198,7 +212,7 @@ static void unregister(uint64_t mon)
 	if (!mon || tool < 0)
 		return;
 	done(call(mon, "set_events", "ii", tool, 0));
-	for (int i = 0; i < MONITORED; i++)
+	for (int i = 0; i < VIZ_REC_EVENTS; i++)
 		if (KEEP_PAGE.bits[i])
 			done(call(mon, "register_callback", "iiO", tool, (int)KEEP_PAGE.bits[i],
 				  K.none));
@@ -249,6 +263,16 @@ static enum viz_rec_step register_callbacks(void)
 	WATCH(RETURN, "PY_RETURN", on_return);
 	WATCH(YIELD, "PY_YIELD", on_yield);
 	WATCH(UNWIND, "PY_UNWIND", on_unwind);
+#ifdef MORE
+	if (K.c_functions) { /* the interpreter wants all three or none */
+		WATCH(CALL, "CALL", on_call);
+		WATCH(C_RETURN, "C_RETURN", on_c_return);
+		WATCH(C_RAISE, "C_RAISE", on_c_raise);
+	}
+	if (K.exceptions) {
+		WATCH(RAISE, "RAISE", on_raise);
+	}
+#endif
 #undef WATCH
 	if (!ok || !KEEP_PAGE.disable) {
 		unregister(mon);

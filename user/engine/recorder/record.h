@@ -336,7 +336,7 @@ static void sweep(struct viz_rec_live *live)
 		uint64_t code = e->code;
 
 		/* the count is in the low half in every version; negative: immortal */
-		if (code <= 1 || half(code, 0) != 1)
+		if ((int64_t)code <= 1 || half(code, 0) != 1)
 			continue;
 		e->code = 1;
 		live->refs--;
@@ -349,40 +349,53 @@ static inline uint64_t home(uint64_t code)
 	return (code * 0x9e3779b97f4a7c15ull) >> 48; /* VIZ_REC_CODES places */
 }
 
+/* The id word of @key; or LOST, and a place for it, 0: there is none. */
+static uint64_t find(uint64_t key, struct viz_rec_codeslot **place)
+{
+	*place = 0;
+	for (uint64_t i = home(key), n = 0; n < 64; i++, n++) {
+		struct viz_rec_codeslot *e = &RING_AREA.codes[i % VIZ_REC_CODES];
+
+		if (e->code == key)
+			return e->id;
+		if (!*place && e->code <= 1)
+			*place = e;
+		if (!e->code)
+			break;
+	}
+	return LOST;
+}
+
+/* What was announced with the next id goes to @place. Returns its id word. */
+static inline uint64_t enrol(struct viz_rec_live *live, struct viz_rec_codeslot *place,
+			     uint64_t key, uint64_t flags)
+{
+	place->id = live->next_id++ | flags;
+	place->code = key;
+	return place->id;
+}
+
 /* The id word of @code, announced if it is new and @add; LOST where that is not
  * possible. */
 static NOINLINE uint64_t look_up(struct viz_rec_live *live, uint64_t code, int add)
 {
 	struct viz_rec_ring *ring = &RING_AREA;
-	struct viz_rec_codeslot *e, *place = 0;
-	uint64_t id;
+	struct viz_rec_codeslot *place;
+	uint64_t id = find(code, &place);
+	int generator;
 
-	for (uint64_t i = home(code), n = 0; n < 64; i++, n++) {
-		e = &ring->codes[i % VIZ_REC_CODES];
-		if (e->code == code)
-			return e->id;
-		if (!place && e->code <= 1)
-			place = e;
-		if (!e->code)
-			break;
-	}
-	if (!add)
-		return LOST;
+	if (id != LOST || !add)
+		return id;
 	if (!place || word(code, 8) != K.code_type) {
 		ring->lost_codes++;
 		return LOST;
 	}
-	id = live->next_id;
-	if (!announce(live, code, id, place - ring->codes))
+	if (!announce(live, code, live->next_id, place - ring->codes))
 		return LOST;
-	live->next_id++;
 	live->refs++;
 	((void (*)(uint64_t))K.inc_ref)(code);
-	if (K.creation && half(code, K.code_flags) & CO_GENERATORS)
-		id |= VIZ_REC_GENERATOR;
-	place->id = id;
-	place->code = code;
-	return id;
+	generator = K.creation && half(code, K.code_flags) & CO_GENERATORS;
+	return enrol(live, place, code, generator ? VIZ_REC_GENERATOR : 0);
 }
 
 static NOINLINE uint64_t admit_slowly(struct viz_rec_live *live, uint64_t key, uint64_t code)

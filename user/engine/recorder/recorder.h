@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3230304352424956ull /* "VIBRC002" */
+#define VIZ_REC_MAGIC 0x3330304352424956ull /* "VIBRC003" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -36,8 +36,8 @@ enum viz_rec_layout {
 	/* a gap before it: else the kernel joins the two mappings, and their name changes */
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
 	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
-	VIZ_REC_IMAGE_MAX = 10240,
-	VIZ_REC_CONSTS_SIZE = 448, /* bytes reserved for struct viz_rec_consts */
+	VIZ_REC_IMAGE_MAX = 11264,
+	VIZ_REC_CONSTS_SIZE = 512, /* bytes reserved for struct viz_rec_consts */
 	VIZ_REC_PIECES = 8, /* parts in which the image travels into the target */
 };
 
@@ -98,6 +98,10 @@ struct viz_rec_consts {
 	uint32_t max_depth; /* at most VIZ_REC_DEPTH; 0: no limit */
 	uint64_t judged; /* VIZ_REC_JUDGED: no function is ever rejected; else 0 */
 	uint64_t code_type; /* PyCode_Type */
+	/* MONITOR, where more than calls is asked for: PyCFunction_Type, PyCMethod_Type,
+	 * PyMethodDescr_Type */
+	uint64_t cfunction_type, cmethod_type, method_descriptor_type;
+	uint32_t c_functions, exceptions;
 
 	/* the C API, run-time addresses; the second group is only there for MONITOR
 	 */
@@ -120,6 +124,8 @@ enum viz_rec_switch {
 	VIZ_REC_ON = 0x7669626f,
 };
 
+enum { VIZ_REC_EVENTS = 10 }; /* of sys.monitoring, at most */
+
 struct viz_rec_keep {
 	uint64_t mode; /* enum viz_rec_switch */
 	uint64_t registered; /* sys.monitoring callbacks exist: 1 + tool id */
@@ -128,8 +134,8 @@ struct viz_rec_keep {
 	uint64_t failed; /* errno of a ring that could not be opened: not tried again */
 	uint64_t reserved; /* the ring's addresses are ours to map over */
 	uint64_t generation; /* of the ring: a call entered in an older one does not end here */
-	uint64_t bits[6]; /* the events as sys.monitoring numbers them */
-	struct viz_rec_method defs[6];
+	uint64_t bits[VIZ_REC_EVENTS]; /* the events as sys.monitoring numbers them */
+	struct viz_rec_method defs[VIZ_REC_EVENTS];
 	char name[8]; /* "vizbpf", for the callbacks */
 };
 
@@ -149,6 +155,7 @@ struct viz_rec_live {
 	uint64_t stopping; /* one is enough */
 	uint64_t innermost; /* frame of the innermost call, as far as the reader can know */
 	uint64_t refs; /* code objects in the table */
+	uint64_t unwound, unwound_at; /* the exception that left a frame last, and head */
 };
 
 enum viz_rec_record {
@@ -162,6 +169,9 @@ enum viz_rec_record {
 	VIZ_RECORD_RESUME = 8, /* ... to here */
 	VIZ_RECORD_CALLER = 9, /* what = frame << 32: the next ENTER's caller is not
 	                        the call before */
+	VIZ_RECORD_RAISE = 10, /* what = frame << 32 | id: of the exception's name */
+	VIZ_RECORD_INSIDE = 11, /* what = id: the next record, of a C function or a RAISE,
+	                         happens there */
 };
 
 /* 16 bytes. when = clock << 8 | flags << 4 | kind; for CODE the clock is a
@@ -169,6 +179,10 @@ enum viz_rec_record {
 struct viz_rec_event {
 	uint64_t when, what;
 };
+
+/* Flags of a CODE record: what it names. For the others @address is only a number, and the
+ * name is bytes, whatever name_kind says. */
+enum viz_rec_named { VIZ_CODE_PYTHON = 0, VIZ_CODE_C = 1, VIZ_CODE_EXCEPTION = 2 };
 
 /* Follows a CODE record: this, then the name, then the file; padded to whole
  * slots. */
@@ -200,7 +214,7 @@ struct viz_rec_thread {
 /* A code object that was announced. id and verdict are one word for a
  * compare-and-swap. */
 struct viz_rec_codeslot {
-	uint64_t code; /* 0: free, 1: was freed */
+	uint64_t code; /* 0: free, 1: was freed; negative: no address, no reference (events.h) */
 	uint64_t id; /* the id and these: */
 };
 

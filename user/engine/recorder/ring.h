@@ -21,7 +21,7 @@ static void init_ring(void)
 	ring->chains = K.mode == VIZ_REC_WRAP;
 	ring->beat = now();
 	ring->pid = arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	live->head = live->key = live->hand = live->refs = live->paused = 0;
+	live->head = live->key = live->hand = live->refs = live->paused = live->unwound = 0;
 	live->limit = K.mask + 1;
 	live->next_id = 1;
 	live->thread = (uint64_t)ring->threads;
@@ -157,7 +157,8 @@ static uint64_t not_rejected(struct viz_rec_live *live, uint64_t frame)
  * frame. Returns the caller that the reader knows. */
 static NOINLINE uint64_t chain(struct viz_rec_live *live, uint64_t frame, uint64_t caller)
 {
-	if (live->innermost != caller) {
+	/* what a C function calls is called by the frame that called it */
+	if ((live->innermost | 1) != (caller | 1)) {
 		caller = not_rejected(live, caller);
 		if (live->innermost != caller)
 			say(live, VIZ_RECORD_CALLER, caller << 32);
