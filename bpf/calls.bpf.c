@@ -9,11 +9,13 @@
 #define VIZ_DEFINE_MAPS
 #include "maps.bpf.h"
 #include "stack.bpf.h"
+#include "life.bpf.h"
 #include "filter.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 volatile __u64 ring_wakeup_bytes = 1 << 24;
+volatile __u64 lives_lost; /* life.bpf.h */
 
 /* CPython Include/cpython/code.h: CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR. */
 #define CO_GENERATOR_LIKE (0x20 | 0x80 | 0x200)

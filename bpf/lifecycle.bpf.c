@@ -5,37 +5,20 @@
  * parent's fork, before it can run.
  */
 #include "maps.bpf.h"
-#include "hold.bpf.h"
+#include "life.bpf.h"
 #include "select.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline struct viz_life *new_life(const struct viz_process_info *process, __u8 kind,
-						 __u8 flags, __u32 tid)
+static __always_inline void tell_fork(struct task_struct *child, __u8 flags, __u32 tgid,
+				      __u32 parent_tgid)
 {
-	void *ring = ring_of(process);
-	struct viz_life *rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
-
-	if (!rec)
-		return NULL;
-	fill_head(&rec->head, tid, kind, flags);
-	rec->other = 0;
-	rec->lost_enter = 0;
-	rec->lost_leave = 0;
-	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
-	return rec;
-}
-
-static __always_inline void tell_fork(const struct viz_process_info *process, __u8 flags,
-				      struct task_struct *child, __u32 tgid, __u32 parent_tgid)
-{
-	struct viz_life *rec = new_life(process, VIZ_FORK, flags, BPF_CORE_READ(child, pid));
+	struct viz_life *rec = life_new(VIZ_FORK, flags, tgid, BPF_CORE_READ(child, pid));
 
 	if (!rec)
 		return;
-	rec->tgid = tgid;
 	rec->other = parent_tgid;
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	life_send(rec);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -43,26 +26,30 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 {
 	__u32 parent_tgid = BPF_CORE_READ(parent, tgid), tgid = BPF_CORE_READ(child, tgid);
 	struct viz_process_info copy = {}, *process;
+	bool shares;
 
 	if (parent_tgid == tgid)
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &parent_tgid);
 	if (!process)
 		return 0;
+	shares = BPF_CORE_READ(parent, mm) == BPF_CORE_READ(child, mm);
 	if (!(process->flags & VIZ_PROC_FOLLOW)) {
 		/* It has the slot set and nobody watches its stack: user space clears it. A child
 		 * of vfork() has its parent's memory, where the slot must stay. */
-		if (process->flags & VIZ_PROC_GUARD &&
-		    BPF_CORE_READ(parent, mm) != BPF_CORE_READ(child, mm))
-			tell_fork(process, VIZ_LIFE_ALONE, child, tgid, parent_tgid);
+		if (process->flags & VIZ_PROC_GUARD && !shares)
+			tell_fork(child, VIZ_LIFE_ALONE, tgid, parent_tgid);
 		return 0;
 	}
 	copy.build = process->build;
 	copy.flags = process->flags;
+	if (copy.flags & VIZ_PROC_ALONE && !shares)
+		copy.flags |= VIZ_PROC_FRESH;
 	copy.ring = process->ring;
 	copy.bias = process->bias;
+	copy.parent = parent_tgid;
 	bpf_map_update_elem(&processes, &tgid, &copy, BPF_ANY);
-	tell_fork(process, 0, child, tgid, parent_tgid);
+	tell_fork(child, shares ? VIZ_LIFE_SHARES : 0, tgid, parent_tgid);
 	return 0;
 }
 
@@ -84,23 +71,31 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	}
 	bpf_map_delete_elem(&threads, &tgid);
 	bpf_map_delete_elem(&guards, &tgid);
-	rec = new_life(process, VIZ_EXEC, 0, tgid);
+	rec = life_new(VIZ_EXEC, 0, tgid, tgid);
 	if (!rec)
 		return 0;
 	if (runs_python() && hold_current(tgid))
 		rec->head.flags = VIZ_LIFE_HELD;
-	rec->tgid = tgid;
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	life_send(rec);
 	return 0;
 }
 
-/* What a process lost whose end could not be told, the ring being full. Key: tgid. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u32);
-	__type(value, __u64);
-} gone_losses SEC(".maps");
+/*
+ * PyOS_AfterFork_Child(): a forked child is about to run Python. Where the probes of its parent
+ * are for that one alone it has none yet, and waits for them. This probe is in every process
+ * that runs the file, and costs them something only when they fork.
+ */
+SEC("uprobe")
+int python_forked(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32;
+	struct viz_process_info *process = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (process && process->flags & VIZ_PROC_FRESH && tell_sight(tgid, (__u32)id))
+		process->flags &= ~VIZ_PROC_FRESH;
+	return 0;
+}
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
@@ -114,9 +109,8 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	if (!process)
 		return 0;
 	thread = bpf_map_lookup_elem(&threads, &tid);
-	rec = new_life(process, VIZ_EXIT, last ? VIZ_LIFE_LAST : 0, tid);
+	rec = life_new(VIZ_EXIT, last ? VIZ_LIFE_LAST : 0, tgid, tid);
 	if (rec) {
-		rec->tgid = tgid;
 		rec->other = BPF_CORE_READ(task, exit_code);
 		if (thread) {
 			rec->lost_enter = thread->lost_enter;
@@ -126,14 +120,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	}
 	if (thread)
 		bpf_map_delete_elem(&threads, &tid);
-	/* User space deletes it when it has seen the record and the counters; without a
-	 * record nobody would. */
-	if (last && !rec) {
-		__u64 lost = process->lost_enter;
-
-		bpf_map_update_elem(&gone_losses, &tgid, &lost, BPF_ANY);
-		bpf_map_delete_elem(&processes, &tgid);
-	}
+	/* The process stays in the map, with its losses, until user space has seen them. */
 	return 0;
 }
 
@@ -155,11 +142,9 @@ int BPF_KPROBE(module_create, __u64 def)
 	if (name[0] == 'g' && name[1] == 'r' && name[2] == 'e' && name[3] == 'e' &&
 	    name[4] == 'n' && name[5] == 'l' && name[6] == 'e' && name[7] == 't') {
 		process->flags |= VIZ_PROC_SWITCHES;
-		rec = new_life(process, VIZ_MODULE, 0, (__u32)bpf_get_current_pid_tgid());
-		if (rec) {
-			rec->tgid = tgid;
-			bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
-		}
+		rec = life_new(VIZ_MODULE, 0, tgid, (__u32)bpf_get_current_pid_tgid());
+		if (rec)
+			life_send(rec);
 	}
 	return 0;
 }

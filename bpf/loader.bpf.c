@@ -6,7 +6,7 @@
  * never seen before, whose eval function has no probe yet.
  */
 #include "maps.bpf.h"
-#include "hold.bpf.h"
+#include "life.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -16,21 +16,8 @@ int loader_state(struct pt_regs *ctx)
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 	struct viz_process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-	struct viz_life *rec;
-	void *ring;
 
-	if (!process || !(process->flags & VIZ_PROC_WANTED) || !runs_python())
-		return 0;
-	ring = ring_of(process);
-	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
-	if (!rec)
-		return 0;
-	fill_head(&rec->head, (__u32)id, VIZ_SIGHT, hold_current(tgid) ? VIZ_LIFE_HELD : 0);
-	rec->tgid = tgid;
-	rec->other = 0;
-	rec->lost_enter = 0;
-	rec->lost_leave = 0;
-	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	if (process && process->flags & VIZ_PROC_WANTED && runs_python())
+		tell_sight(tgid, (__u32)id);
 	return 0;
 }

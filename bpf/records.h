@@ -142,6 +142,7 @@ enum viz_life_flag {
 	VIZ_LIFE_LAST = 1, /* VIZ_EXIT: the whole process is gone */
 	VIZ_LIFE_ALONE = 2, /* VIZ_FORK: not followed, but it inherited a slot that is set */
 	VIZ_LIFE_HELD = 4, /* VIZ_EXEC, VIZ_SIGHT: it is stopped until it is prepared */
+	VIZ_LIFE_SHARES = 8, /* VIZ_FORK: vfork(): in its parent's memory until it executes */
 };
 
 struct viz_life {
@@ -257,7 +258,9 @@ enum viz_process_flag {
 	VIZ_PROC_SWITCHES = 4, /* it switches C stacks (greenlet): identify calls by frame too */
 	VIZ_PROC_USDT = 8, /* engine usdt, else eval */
 	VIZ_PROC_GUARD = 16, /* the slot is set: watch the C stack */
+	VIZ_PROC_ALONE = 32, /* its probes are for it alone: a child has none at first */
 	VIZ_PROC_WANTED = 64, /* chosen, but no interpreter is known in it yet */
+	VIZ_PROC_FRESH = 128, /* just forked, and has no probes yet */
 };
 
 /* Value of the map `processes`, key: tgid. */
@@ -265,7 +268,7 @@ struct viz_process_info {
 	VIZ_U32 build; /* index into `builds` */
 	VIZ_U32 flags; /* enum viz_process_flag */
 	VIZ_U32 ring; /* index into `rings`: one process, one ring, so its records keep order */
-	VIZ_U32 unused;
+	VIZ_U32 parent; /* tgid, set at a fork that is followed; else 0 */
 	VIZ_U64 bias; /* load bias of the file that holds the eval function */
 	VIZ_U64 lost_enter; /* by threads that are gone or unknown */
 	VIZ_U64 lost_leave;

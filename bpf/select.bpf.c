@@ -11,6 +11,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 volatile struct viz_selection selection = {};
 
 #include "select.bpf.h"
+#include "life.bpf.h"
 
 /* hold.bpf.h */
 volatile __u32 hold_enabled = 1;
@@ -26,23 +27,16 @@ int BPF_PROG(cgroup_attach, struct cgroup___select *group, const char *path,
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 	struct viz_life *rec;
-	void *ring;
 
 	if (!(selection.flags & VIZ_SELECT_CGROUPS) || bpf_map_lookup_elem(&processes, &tgid) ||
 	    !select_group(group))
 		return 0;
 	if (!select_filters((struct task_struct___select *)task, tgid))
 		return 0;
-	ring = ring_of(NULL);
-	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
+	rec = life_new(VIZ_SIGHT, 0, tgid, BPF_CORE_READ(task, pid));
 	if (!rec)
 		return 0;
-	fill_head(&rec->head, BPF_CORE_READ(task, pid), VIZ_SIGHT, 0);
-	rec->tgid = tgid;
-	rec->other = 0;
-	rec->lost_enter = 0;
-	rec->lost_leave = 0;
 	BPF_CORE_READ_STR_INTO(&rec->comm, task, comm);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	life_send(rec);
 	return 0;
 }

@@ -262,26 +262,4 @@ static __always_inline void unguard_stack(struct viz_process_info *process,
 				  read_user_u64(thread->tstate + build->off.tstate_interp), 0);
 }
 
-/* An interpreter runs in a process that nobody prepared: user space is told once. */
-static __always_inline void sight(struct viz_process_info *process, __u32 tgid, __u32 tid)
-{
-	struct viz_life *rec;
-	void *ring;
-
-	if (!process || !(process->flags & VIZ_PROC_WANTED))
-		return;
-	ring = ring_of(process);
-	rec = ring ? bpf_ringbuf_reserve(ring, sizeof(*rec), 0) : NULL;
-	if (!rec)
-		return;
-	process->flags &= ~VIZ_PROC_WANTED;
-	fill_head(&rec->head, tid, VIZ_SIGHT, hold_current(tgid) ? VIZ_LIFE_HELD : 0);
-	rec->tgid = tgid;
-	rec->other = 0;
-	rec->lost_enter = 0;
-	rec->lost_leave = 0;
-	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
-}
-
 #endif

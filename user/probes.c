@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "probes.h"
+#include "probes_private.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -10,38 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "../bpf/select.h"
-#include "vizbpf.skel.h"
 
-enum { LINKS_MAX = 48, CLOSING_MAX = 64 };
-
-struct viz_attachment {
-	struct viz_attachment *next;
-	const struct viz_build *build;
-	bool usdt;
-	pid_t pid;
-	unsigned int users;
-	struct bpf_link *links[LINKS_MAX];
-	unsigned int nr_links;
-	int kept; /* by the guardian: the number of the eval function's link, or -1 */
-};
-
-struct viz_probes {
-	struct vizbpf_bpf *skel;
-	struct bpf_program *eval_enter; /* the one that this kernel can load */
-	struct viz_guardian *guardian;
-	struct ring_buffer *rings;
-	int ring_fd;
-	size_t ring_size;
-	viz_record_fn fn;
-	void *ctx;
-	struct viz_attachment *attachments;
-	bool keep;
-};
+enum { CLOSING_MAX = 64 };
 
 /* A verifier's log is one message of many lines, and the last ones are those that matter. */
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -87,6 +62,36 @@ static int open_ring(struct viz_probes *probes)
 		return -errno;
 	probes->rings = ring_buffer__new(probes->ring_fd, on_record, probes, NULL);
 	return probes->rings ? 0 : -errno;
+}
+
+static int on_life(void *ctx, void *data, size_t size)
+{
+	struct viz_probes *probes = ctx;
+
+	return probes->life_fn(probes->ctx, data, size);
+}
+
+int viz_probes__open_lives(struct viz_probes *probes, viz_record_fn fn)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	probes->life_fn = fn;
+	probes->lives =
+		ring_buffer__new(bpf_map__fd(probes->skel->maps.lives), on_life, probes, NULL);
+	if (!probes->lives || epoll_ctl(ring_buffer__epoll_fd(probes->rings), EPOLL_CTL_ADD,
+					ring_buffer__epoll_fd(probes->lives), &event))
+		return -errno;
+	return 0;
+}
+
+int viz_probes__consume_lives(struct viz_probes *probes)
+{
+	return ring_buffer__consume(probes->lives);
+}
+
+uint64_t viz_probes__lives_lost(const struct viz_probes *probes)
+{
+	return probes->skel->bss->lives_lost;
 }
 
 /* bpf_find_vma() came with 5.17 (commit 7c7e3d31e785). */
@@ -136,6 +141,8 @@ struct viz_probes *viz_probes__load(size_t ring_size, viz_record_fn fn, void *ct
 		return NULL;
 	}
 	choose_programs(probes);
+	probes->links = viz_uprobe__has_links();
+	viz_uprobe__prepare(probes->skel->obj, probes->links);
 	probes->skel->data->ring_wakeup_bytes = ring_size / 2;
 	err = make_ring(probes);
 	if (!err)
@@ -162,27 +169,34 @@ static atomic_uint closing;
 
 static void *close_link(void *link)
 {
-	bpf_link__destroy(link);
+	viz_uprobe__close(link);
+	free(link);
 	atomic_fetch_sub(&closing, 1);
 	return NULL;
 }
 
-static void close_soon(struct bpf_link *link)
+static void close_soon(struct viz_uprobe *link)
 {
+	struct viz_uprobe *copy = malloc(sizeof(*copy));
 	pthread_attr_t attr;
 	pthread_t thread;
 
+	if (!copy) {
+		viz_uprobe__close(link);
+		return;
+	}
+	*copy = *link;
 	if (atomic_fetch_add(&closing, 1) < CLOSING_MAX && !pthread_attr_init(&attr)) {
 		int err;
 
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 		pthread_attr_setstacksize(&attr, 256 << 10);
-		err = pthread_create(&thread, &attr, close_link, link);
+		err = pthread_create(&thread, &attr, close_link, copy);
 		pthread_attr_destroy(&attr);
 		if (!err)
 			return;
 	}
-	close_link(link);
+	close_link(copy);
 }
 
 static void wait_for_closing(void)
@@ -196,7 +210,7 @@ static void wait_for_closing(void)
 static void free_attachment(struct viz_attachment *a)
 {
 	for (unsigned int i = 0; i < a->nr_links; i++)
-		close_soon(a->links[i]);
+		close_soon(&a->links[i]);
 	free(a);
 }
 
@@ -217,6 +231,7 @@ void viz_probes__free(struct viz_probes *probes)
 	}
 	wait_for_closing();
 	ring_buffer__free(probes->rings);
+	ring_buffer__free(probes->lives);
 	vizbpf_bpf__destroy(probes->skel);
 	if (probes->ring_fd >= 0)
 		close(probes->ring_fd);
@@ -233,31 +248,25 @@ int viz_probes__consume(struct viz_probes *probes)
 	return ring_buffer__consume(probes->rings);
 }
 
-static int add_link(struct viz_attachment *a, struct bpf_program *prog, int fd, uint64_t offset,
-		    uint64_t semaphore, char *why, size_t why_size)
+static int add_link(const struct viz_probes *probes, struct viz_attachment *a,
+		    struct bpf_program *prog, int fd, uint64_t offset, uint64_t semaphore,
+		    char *why, size_t why_size)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = semaphore);
-	struct bpf_link *link;
-	char path[64];
 	int err;
 
 	if (!offset)
 		return 0;
 	if (a->nr_links == LINKS_MAX)
 		return viz_why(why, why_size, -E2BIG, "too many probe sites");
-	/* Our own descriptor names the file: no path of the target is followed. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	link = bpf_program__attach_uprobe_opts(prog, a->pid, path, offset, &opts);
-	if (!link) {
-		err = -errno;
-		if (err == -EINVAL && semaphore)
-			return viz_why(
-				why, why_size, err,
-				"the probe is held by another tracer (its counter is in use)");
+	err = viz_uprobe__attach(&a->links[a->nr_links], prog, probes->links, a->pid, fd, offset,
+				 semaphore);
+	if (err == -EINVAL && semaphore)
+		return viz_why(why, why_size, err,
+			       "the probe is held by another tracer (its counter is in use)");
+	if (err)
 		return viz_why(why, why_size, err, "cannot attach %s at 0x%llx: %s",
 			       bpf_program__name(prog), (unsigned long long)offset, strerror(-err));
-	}
-	a->links[a->nr_links++] = link;
+	a->nr_links++;
 	return 0;
 }
 
@@ -275,8 +284,10 @@ static int attach_eval(struct viz_probes *probes, struct viz_attachment *a, char
 
 	/* Ends first: a call that is seen to begin is seen to end. */
 	for (unsigned int i = 0; i < b->nr_leave && !err; i++)
-		err = add_link(a, leaves[i], b->fd, b->leave[i].offset, 0, why, why_size);
-	return err ?: add_link(a, probes->eval_enter, b->fd, b->enter.offset, 0, why, why_size);
+		err = add_link(probes, a, leaves[i], b->fd, b->leave[i].offset, 0, why, why_size);
+	return err
+		       ?: add_link(probes, a, probes->eval_enter, b->fd, b->enter.offset, 0, why,
+				   why_size);
 }
 
 static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char *why,
@@ -286,14 +297,14 @@ static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char
 	int err = 0;
 
 	for (unsigned int i = 0; i < b->nr_usdt[VIZ_USDT_RETURN] && !err; i++)
-		err = add_link(a, probes->skel->progs.usdt_leave, b->fd,
+		err = add_link(probes, a, probes->skel->progs.usdt_leave, b->fd,
 			       b->usdt[VIZ_USDT_RETURN][i].offset,
 			       b->usdt[VIZ_USDT_RETURN][i].semaphore, why, why_size);
 	if (!err && b->info.flags & VIZ_BUILD_INLINES)
-		err = add_link(a, probes->skel->progs.usdt_throw, b->fd, b->enter.offset, 0, why,
-			       why_size);
+		err = add_link(probes, a, probes->skel->progs.usdt_throw, b->fd, b->enter.offset, 0,
+			       why, why_size);
 	for (unsigned int i = 0; i < b->nr_usdt[VIZ_USDT_ENTRY] && !err; i++)
-		err = add_link(a, probes->skel->progs.usdt_enter, b->fd,
+		err = add_link(probes, a, probes->skel->progs.usdt_enter, b->fd,
 			       b->usdt[VIZ_USDT_ENTRY][i].offset,
 			       b->usdt[VIZ_USDT_ENTRY][i].semaphore, why, why_size);
 	return err;
@@ -335,10 +346,10 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 	if (err)
 		err = viz_why(why, why_size, -errno, "too many different interpreters");
 	if (!err)
-		err = add_link(a, probes->skel->progs.code_dealloc, build->fd, code_dealloc, 0, why,
-			       why_size);
+		err = add_link(probes, a, probes->skel->progs.code_dealloc, build->fd, code_dealloc,
+			       0, why, why_size);
 	if (!err)
-		err = add_link(a, probes->skel->progs.module_create, build->fd,
+		err = add_link(probes, a, probes->skel->progs.module_create, build->fd,
 			       build->module_create2, 0, why, why_size);
 	if (!err)
 		err = (usdt ? attach_usdt : attach_eval)(probes, a, why, why_size);
@@ -349,8 +360,7 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 	}
 	/* The entry's link, which is the last: its program guards the C stack. */
 	if (!usdt && probes->guardian && build->info.flags & VIZ_BUILD_INLINES && a->nr_links)
-		a->kept = viz_guardian__keep(probes->guardian,
-					     bpf_link__fd(a->links[a->nr_links - 1]));
+		a->kept = viz_guardian__keep(probes->guardian, a->links[a->nr_links - 1].fd);
 	viz_debug(VIZ_LOG_PROBE, "%s: %u probes attached for %s, pid %d", build->path, a->nr_links,
 		  usdt ? "usdt" : "eval", pid);
 	a->next = probes->attachments;
@@ -371,7 +381,7 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 	a->pid = pid;
 	a->users = 1;
 	a->kept = -1;
-	err = add_link(a, prog, fd, offset, semaphore, why, why_size);
+	err = add_link(probes, a, prog, fd, offset, semaphore, why, why_size);
 	if (err) {
 		free_attachment(a);
 		errno = -err;
@@ -398,154 +408,4 @@ void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attach
 	if (probes->guardian)
 		viz_guardian__drop(probes->guardian, attachment->kept);
 	free_attachment(attachment);
-}
-
-int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
-{
-	uint32_t key = (uint32_t)pid;
-
-	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.processes), &key, info, BPF_ANY)
-		       ? -errno
-		       : 0;
-}
-
-int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info)
-{
-	int gone = bpf_map__fd(probes->skel->maps.gone_losses), err;
-	uint32_t key = (uint32_t)pid;
-
-	if (!bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.processes), &key, info))
-		return 0;
-	err = -errno;
-	/* Its end found the ring full: what it lost is kept apart. */
-	memset(info, 0, sizeof(*info));
-	return bpf_map_lookup_elem(gone, &key, &info->lost_enter) ? err : 0;
-}
-
-void viz_probes__hold(struct viz_probes *probes, bool on)
-{
-	probes->skel->data->hold_enabled = on;
-}
-
-void viz_probes__keep(struct viz_probes *probes)
-{
-	probes->keep = true;
-}
-
-int viz_probes__drop_process(struct viz_probes *probes, pid_t pid)
-{
-	struct viz_process_info info;
-
-	/* it runs another program by now, which is watched for an interpreter and for children */
-	if (!viz_probes__get_process(probes, pid, &info) && info.flags & VIZ_PROC_WANTED)
-		return 0;
-	return viz_probes__forget_process(probes, pid);
-}
-
-int viz_probes__forget_process(struct viz_probes *probes, pid_t pid)
-{
-	uint32_t key = (uint32_t)pid;
-
-	return bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.processes), &key) ? -errno : 0;
-}
-
-int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
-{
-	struct viz_guard_state state = {.cleared = cleared};
-	uint32_t key = (uint32_t)pid;
-
-	return bpf_map_update_elem(bpf_map__fd(probes->skel->maps.guards), &key, &state, BPF_ANY)
-		       ? -errno
-		       : 0;
-}
-
-void viz_probes__set_filter(struct viz_probes *probes, const struct viz_filter_config *config)
-{
-	memcpy((void *)&probes->skel->bss->filter, config, sizeof(*config));
-}
-
-void viz_probes__verdict(struct viz_probes *probes, const struct viz_code *code, uint32_t verdict)
-{
-	struct viz_verdict_key key = {
-		.code = code->code,
-		.announced = code->head.ts,
-		.tgid = code->tgid,
-	};
-
-	bpf_map_update_elem(bpf_map__fd(probes->skel->maps.verdicts), &key, &verdict, BPF_ANY);
-}
-
-bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held)
-{
-	int fd = bpf_map__fd(probes->skel->maps.held);
-	uint32_t key = (uint32_t)tid;
-
-	if (bpf_map_lookup_elem(fd, &key, held))
-		return false;
-	bpf_map_delete_elem(fd, &key);
-	return held->nr > 0 && held->nr <= VIZ_HELD_MAX;
-}
-
-void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,
-			       void (*fn)(void *ctx, pid_t tid, uint64_t lost), void *ctx)
-{
-	int fd = bpf_map__fd(probes->skel->maps.threads);
-	uint32_t key, *last = NULL;
-	struct viz_thread thread;
-
-	while (!bpf_map_get_next_key(fd, last, &key)) {
-		if (!bpf_map_lookup_elem(fd, &key, &thread) && thread.tgid == (uint32_t)pid &&
-		    thread.lost_enter)
-			fn(ctx, (pid_t)key, thread.lost_enter);
-		last = &key;
-	}
-}
-
-void viz_probes__each_program(struct viz_probes *probes,
-			      void (*fn)(void *ctx, const char *name, unsigned int verified),
-			      void *ctx)
-{
-	struct bpf_program *prog;
-
-	bpf_object__for_each_program(prog, probes->skel->obj)
-	{
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
-
-		if (bpf_program__fd(prog) >= 0 &&
-		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size))
-			fn(ctx, bpf_program__name(prog), info.verified_insns);
-	}
-}
-
-int viz_probes__guards_fd(const struct viz_probes *probes)
-{
-	return bpf_map__fd(probes->skel->maps.guards);
-}
-
-int viz_probes__select(struct viz_probes *probes, const struct viz_select *sel)
-{
-	struct viz_cgroup_key *keys = calloc(VIZ_SELECT_CGROUPS_MAX, sizeof(*keys));
-	struct viz_selection selection;
-	uint8_t one = 1;
-	int nr, err = 0;
-
-	if (!keys)
-		return -ENOMEM;
-	nr = viz_select__keys(sel, keys);
-	for (int i = 0; i < nr && !err; i++)
-		err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.wanted_cgroups), &keys[i],
-					  &one, BPF_ANY);
-	free(keys);
-	for (size_t i = 0; i < sel->nr_excluded && !err; i++) {
-		uint32_t pid = (uint32_t)sel->excluded[i];
-
-		err = bpf_map_update_elem(bpf_map__fd(probes->skel->maps.excluded), &pid, &one,
-					  BPF_ANY);
-	}
-	if (nr < 0 || err)
-		return nr < 0 ? nr : -errno;
-	viz_select__selection(sel, &selection);
-	memcpy((void *)&probes->skel->bss->selection, &selection, sizeof(selection));
-	return 0;
 }

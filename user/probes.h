@@ -33,8 +33,12 @@ void viz_probes__free(struct viz_probes *probes);
 int viz_probes__fd(const struct viz_probes *probes);
 /* Reads everything that is there now. Returns the number of records or a negative errno. */
 int viz_probes__consume(struct viz_probes *probes);
-/* Bytes that wait in the rings, and their whole size. */
-void viz_probes__fill(const struct viz_probes *probes, size_t *used, size_t *size);
+/* The ring of births, programs and ends: open it before anything is attached; the descriptor
+ * above polls for it too. 0 or -errno. */
+int viz_probes__open_lives(struct viz_probes *probes, viz_record_fn fn);
+int viz_probes__consume_lives(struct viz_probes *probes);
+/* How many records found it full. */
+uint64_t viz_probes__lives_lost(const struct viz_probes *probes);
 
 /*
  * Attaches the programs of engine eval (@usdt false) or usdt to @build. @pid: only there;
@@ -53,6 +57,12 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
 int viz_probes__get_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);
+/* All of the map, at most @max; returns how many. */
+struct viz_known_process {
+	pid_t pid;
+	struct viz_process_info info;
+};
+int viz_probes__processes(struct viz_probes *probes, struct viz_known_process *list, int max);
 /* Whether new processes are stopped until they are prepared (bpf/hold.bpf.h). */
 void viz_probes__hold(struct viz_probes *probes, bool on);
 /* Probes on a file for everybody stay until the end, once attached: to take them away with the

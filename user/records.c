@@ -9,16 +9,13 @@
 #include "base/log.h"
 #include "custom_events.h"
 #include "hold.h"
-#include "loader_watch.h"
+#include "lives.h"
 #include "session.h"
 #include "trace/code_names.h"
 
-/* Records that a process may have to be waited for: some 50 ms. */
-enum { WAITING_MAX = 500000 };
-
 static void take_code(struct viz_session *s, const struct viz_code *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	uint32_t func;
 
 	if (!t)
@@ -33,6 +30,15 @@ static void take_code(struct viz_session *s, const struct viz_code *rec)
 				    viz_filter__verdict(&s->opt->filter, &s->trace->funcs[func]));
 	viz_debug(VIZ_LOG_NAMES, "pid %d code 0x%llx: %s", t->pid, (unsigned long long)rec->code,
 		  s->trace->funcs[func].name);
+}
+
+/* A fork is handled before the calls that its parent made before it, by which the parent's own
+ * code may have begun: the parent is asked, now that those have been. */
+static bool in_startup(struct viz_target *t)
+{
+	if (t->forked_from && !t->forked_from->in_startup)
+		t->in_startup = false;
+	return t->in_startup;
 }
 
 /*
@@ -68,11 +74,11 @@ static bool can_escape(const struct viz_func *f)
 /* The frames around the first call of a thread, one by one from the inside out. */
 static int take_running(struct viz_session *s, const struct viz_enter *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_edge edge = {.kind = VIZ_EDGE_ENTER, .frame = rec->frame};
 	struct viz_thread_lane *lane;
 
-	if (!t || t->state != VIZ_TARGET_ACTIVE || t->in_startup ||
+	if (!t || t->state != VIZ_TARGET_ACTIVE || in_startup(t) ||
 	    !viz_hash__get(&t->codes, rec->code, &edge.func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
@@ -109,7 +115,7 @@ static int place_running(struct viz_thread_lane *lane, uint64_t ts)
 
 static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_thread_lane *lane;
 	struct viz_edge edge = {
 		.kind = VIZ_EDGE_ENTER,
@@ -127,7 +133,7 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 		return 0;
 	if (t->slot_pending && t->engine->tick)
 		t->engine->tick(s, t);
-	if (t->in_startup && still_starting(s, t, rec, edge.func))
+	if (in_startup(t) && still_starting(s, t, rec, edge.func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)
@@ -144,7 +150,7 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 
 static int take_leave(struct viz_session *s, const struct viz_leave *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_edge edge = {
 		.kind = VIZ_EDGE_LEAVE,
 		.ts = rec->head.ts,
@@ -164,11 +170,11 @@ static int take_leave(struct viz_session *s, const struct viz_leave *rec)
 
 static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_thread_lane *lane;
 	uint32_t func;
 
-	if (!t || t->state != VIZ_TARGET_ACTIVE || t->in_startup ||
+	if (!t || t->state != VIZ_TARGET_ACTIVE || in_startup(t) ||
 	    !viz_hash__get(&t->codes, rec->code, &func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
@@ -180,83 +186,7 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 			       rec->head.flags & VIZ_LEAVE_RAISED ? VIZ_CALL_RAISED : 0);
 }
 
-/*
- * A process that came by itself: the BPF programs know no patterns of names and no named v1
- * hierarchies, so user space has the last word. NULL: it is not wanted after all.
- */
-static struct viz_target *newcomer(struct viz_session *s, pid_t pid)
-{
-	if (viz_select__open(&s->opt->select) && !viz_select__wants(&s->opt->select, pid)) {
-		viz_probes__forget_process(s->probes, pid);
-		return NULL;
-	}
-	return viz_session__add_target(s, pid);
-}
-
-static void take_fork(struct viz_session *s, const struct viz_life *rec)
-{
-	struct viz_target *parent = viz_session__target(s, (pid_t)rec->other);
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-
-	if (t && t->exits) /* the number is another process's already */
-		viz_records__catch_up(s, t);
-	if (rec->head.flags & VIZ_LIFE_ALONE) {
-		viz_guardian__clear(s->guardian, (pid_t)rec->tgid);
-		return;
-	}
-	t = parent ? viz_session__add_target(s, (pid_t)rec->tgid) : newcomer(s, (pid_t)rec->tgid);
-	if (!t)
-		return;
-	viz_debug(VIZ_LOG_LIFE, "pid %u forked %u", rec->other, rec->tgid);
-	if (parent && parent->state == VIZ_TARGET_ACTIVE && t->state == VIZ_TARGET_WANTED &&
-	    viz_session__inherit(s, t, parent))
-		viz_warn("the child %d of %d is recorded only in part", t->pid, parent->pid);
-}
-
-static void take_exec(struct viz_session *s, const struct viz_life *rec)
-{
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-
-	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
-	if (!t)
-		t = newcomer(s, (pid_t)rec->tgid);
-	if (!t) {
-		if (rec->head.flags & VIZ_LIFE_HELD)
-			viz_hold__release(s, (pid_t)rec->tgid);
-		return;
-	}
-	/* it does not wait for what it did before: its first calls are lost instead */
-	if (rec->head.flags & VIZ_LIFE_HELD && t->waiting > WAITING_MAX)
-		viz_hold__release(s, t->pid);
-	if (t->state == VIZ_TARGET_ACTIVE) {
-		viz_records__catch_up(s, t);
-		viz_session__end_target(s, t, rec->head.ts, false);
-	}
-	t->state = VIZ_TARGET_WANTED;
-	t->in_startup = !s->opt->include_startup;
-	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_loader_watch__look(s->loaders, s, t->pid);
-	viz_session__prepare_new(s, t);
-	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_hold__release(s, t->pid);
-}
-
-static void take_sight(struct viz_session *s, const struct viz_life *rec)
-{
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-
-	viz_debug(VIZ_LOG_LIFE, "pid %u is about to run an interpreter%s", rec->tgid,
-		  rec->head.flags & VIZ_LIFE_HELD ? ", and waits" : "");
-	if (!t)
-		t = newcomer(s, (pid_t)rec->tgid);
-	if (t)
-		viz_session__prepare_new(s, t);
-	if (rec->head.flags & VIZ_LIFE_HELD)
-		viz_hold__release(s, (pid_t)rec->tgid);
-}
-
-/* The stack has unwound, or its thread is gone: the slot is set again. */
-static void go_on(struct viz_session *s, struct viz_target *t)
+void viz_session__go_on(struct viz_session *s, struct viz_target *t)
 {
 	t->stepped_back = 0;
 	viz_probes__guard(s->probes, t->pid, false);
@@ -265,83 +195,9 @@ static void go_on(struct viz_session *s, struct viz_target *t)
 		t->engine->tick(s, t);
 }
 
-static void act_on_exit(struct viz_session *s, struct viz_target *t, const struct viz_life *rec)
-{
-	struct viz_thread_lane *lane;
-	uint32_t index;
-
-	if (t->state == VIZ_TARGET_ACTIVE)
-		viz_session__thread_lost(s, t, (pid_t)rec->head.tid, rec->lost_enter, rec->head.ts);
-	if (viz_hash__get(&s->by_tid, rec->head.tid, &index) && s->lanes[index].target == t) {
-		lane = &s->lanes[index];
-		if (!s->trace->tracks[lane->track].name)
-			viz_session__name_thread(s, lane, rec->comm);
-		viz_session__end_lane(s, lane, rec->head.ts);
-	}
-	/* Another thread that is low as well is told of at its next call. */
-	if (t->stepped_back && t->low_tid == (pid_t)rec->head.tid &&
-	    !(rec->head.flags & VIZ_LIFE_LAST))
-		go_on(s, t);
-	if (rec->head.flags & VIZ_LIFE_LAST)
-		viz_session__end_target(s, t, rec->head.ts, true);
-}
-
-struct viz_late_exit {
-	struct viz_late_exit *next;
-	struct viz_life rec;
-};
-
-void viz_records__late_exits(struct viz_session *s, struct viz_target *t)
-{
-	bool last = false;
-
-	while (!last && t->exits && (!t->behind || t->behind > t->exits->rec.head.ts)) {
-		struct viz_late_exit *e = t->exits;
-
-		t->exits = e->next;
-		last = e->rec.head.flags & VIZ_LIFE_LAST;
-		act_on_exit(s, t, &e->rec);
-		free(e);
-	}
-}
-
-void viz_records__catch_up(struct viz_session *s, struct viz_target *t)
-{
-	while (t->behind && t->engine->drain(s, t) > 0)
-		;
-	t->behind = 0;
-	viz_records__late_exits(s, t);
-}
-
-static bool put_off(struct viz_target *t, const struct viz_life *rec)
-{
-	struct viz_late_exit *e = malloc(sizeof(*e)), **end = &t->exits;
-
-	if (!e)
-		return false;
-	while (*end)
-		end = &(*end)->next;
-	*e = (struct viz_late_exit){.rec = *rec};
-	*end = e;
-	return true;
-}
-
-static void take_exit(struct viz_session *s, const struct viz_life *rec)
-{
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-
-	if (!t)
-		return;
-	/* what the thread wrote last is in the engine's own ring and belongs before its end */
-	if (t->state == VIZ_TARGET_ACTIVE && t->engine->drain && !t->exits)
-		t->engine->drain(s, t);
-	if ((!t->exits && !t->behind) || !put_off(t, rec))
-		act_on_exit(s, t, rec);
-}
-
 static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool low)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_slots slots = {.pid = (pid_t)rec->tgid};
 	struct viz_thread_lane *lane;
 	char args[96];
@@ -354,7 +210,7 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 	if (!low) {
 		if (!t || !t->stepped_back)
 			return;
-		go_on(s, t);
+		viz_session__go_on(s, t);
 	} else {
 		viz_stack_guard__low(&s->stack_guard, rec, &slots);
 		if (!t || t->stepped_back)
@@ -375,7 +231,7 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 
 static int take_custom(struct viz_session *s, const struct viz_custom *rec, size_t size)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 	struct viz_thread_lane *lane;
 
 	if (!t || t->state != VIZ_TARGET_ACTIVE)
@@ -386,26 +242,12 @@ static int take_custom(struct viz_session *s, const struct viz_custom *rec, size
 
 static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
 {
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 
 	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
 		t->engine->tick(s, t);
 	if (rec->stopped)
 		viz_hold__release(s, (pid_t)rec->tgid);
-}
-
-static void take_module(struct viz_session *s, const struct viz_life *rec)
-{
-	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
-
-	if (!t)
-		return;
-	t->switches = true;
-	for (uint32_t i = 0; i < s->nr_lanes; i++)
-		if (s->lanes[i].target == t && !s->lanes[i].ended) {
-			viz_lane__switches(s->lanes[i].lane);
-			viz_session__release_held(s, &s->lanes[i]);
-		}
 }
 
 int viz_records__handle(void *ctx, const void *record, size_t size)
@@ -417,6 +259,7 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	if (size < sizeof(*head))
 		return 0;
 	s->records++;
+	viz_lives__until(s, head->ts);
 	switch (head->kind) {
 	case VIZ_ENTER:
 		if (!s->end_ts || head->ts <= s->end_ts)
@@ -436,18 +279,6 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 	case VIZ_CODE:
 		take_code(s, record);
 		break;
-	case VIZ_FORK:
-		take_fork(s, record);
-		break;
-	case VIZ_EXEC:
-		take_exec(s, record);
-		break;
-	case VIZ_EXIT:
-		take_exit(s, record);
-		break;
-	case VIZ_SIGHT:
-		take_sight(s, record);
-		break;
 	case VIZ_STACK_LOW:
 	case VIZ_STACK_HIGH:
 		take_guard(s, record, head->kind == VIZ_STACK_LOW);
@@ -457,9 +288,6 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 		break;
 	case VIZ_SLOT_EMPTY:
 		take_slot_empty(s, record);
-		break;
-	case VIZ_MODULE:
-		take_module(s, record);
 		break;
 	default:
 		viz_debug(VIZ_LOG_RING, "a record of unknown kind %u", head->kind);

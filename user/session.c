@@ -18,6 +18,7 @@
 #include "hold.h"
 #include "flight.h"
 #include "live_names.h"
+#include "lives.h"
 #include "loader_watch.h"
 #include "output/file.h"
 #include "snapshot.h"
@@ -59,14 +60,17 @@ static void tick(struct viz_session *s)
 {
 	struct viz_target *t, *next;
 	pid_t stopped[16];
+	uint64_t start;
 	int nr;
 
 	viz_guardian__beat(s->guardian);
+	viz_lives__tick(s);
 	for (t = s->targets; t; t = next) {
 		next = t->next;
 		if (t->state == VIZ_TARGET_ENDED)
 			continue;
-		if (viz_procfs__start_time(t->pid) != t->start_time) {
+		start = viz_procfs__start_time(t->pid);
+		if (!start || start != t->start_time) {
 			/* its last calls, and VIZ_EXIT, can be in the ring still */
 			if (!t->gone || t->behind)
 				t->gone = viz_session__now();
@@ -110,21 +114,18 @@ static int attach_existing(struct viz_session *s)
 
 	if (nr < 0)
 		return nr;
-	for (int i = 0; i < nr; i++) {
-		struct viz_target *t = viz_session__add_target(s, pids[i]);
+	/* all of them first: to each, the others are no bystanders */
+	for (int i = 0; i < nr && !err; i++)
+		err = viz_session__add_target(s, pids[i]) ? 0 : -ENOMEM;
+	for (int i = 0; i < nr && !err; i++) {
+		struct viz_target *t = viz_session__target(s, pids[i]);
 
-		if (!t) {
-			err = -ENOMEM;
-			break;
-		}
 		for (size_t k = 0; k < s->opt->select.nr_pids; k++)
 			t->explicit_ |= s->opt->select.pids[k] == pids[i];
 		err = viz_session__prepare(s, t, why, sizeof(why));
 		if (err && t->explicit_) {
 			viz_error("%s", why);
-			break;
-		}
-		if (err) {
+		} else if (err) {
 			if (err != -ENOEXEC && err != -ESRCH)
 				viz_warn("%s", why);
 			viz_session__end_target(s, t, viz_session__now(), true);
@@ -223,6 +224,11 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
 		return -EPERM;
 	}
+	s->lives = viz_lives__new(s);
+	if (!s->lives) {
+		viz_error("cannot read what the BPF programs tell: %s", strerror(errno));
+		return -EPERM;
+	}
 	set_filter(s, &opt->filter);
 	s->stack_guard.guardian = s->guardian;
 	s->stack_guard.guards = viz_probes__guards_fd(s->probes);
@@ -274,7 +280,7 @@ static uint64_t drain_engines(struct viz_session *s)
 			if (t->behind && (!behind || t->behind < behind))
 				behind = t->behind;
 			if (t->exits)
-				viz_records__late_exits(s, t);
+				viz_lives__late_exits(s, t);
 		}
 	} while (behind && !s->err && viz_session__now() < enough);
 	return behind;
@@ -328,7 +334,7 @@ static void loop(struct viz_session *s)
 
 	while (!s->stop && !s->err) {
 		poll(fds, 3, behind ? 0 : POLL_MS);
-		viz_probes__consume(s->probes);
+		viz_lives__consume(s);
 		if (s->watch && fds[2].revents)
 			viz_mmap_watch__read(s->watch, on_mapped, s);
 		behind = drain_engines(s);
@@ -353,7 +359,8 @@ static int finish(struct viz_session *s)
 	s->end_ts = viz_session__now();
 	s->trace->end = s->end_ts;
 	viz_probes__hold(s->probes, false);
-	viz_probes__consume(s->probes);
+	viz_lives__consume(s);
+	viz_lives__tick(s);
 	for (t = s->targets; t; t = t->next)
 		if (t->state == VIZ_TARGET_ACTIVE)
 			viz_session__losses(s, t);
@@ -363,7 +370,7 @@ static int finish(struct viz_session *s)
 			t->engine->stop(s, t);
 	while (drain_engines(s) && !s->err)
 		viz_summary__catching_up(s);
-	viz_probes__consume(s->probes);
+	viz_lives__consume(s);
 	for (t = s->targets; t; t = next) {
 		next = t->next;
 		viz_session__end_target(s, t, s->end_ts, true);
@@ -378,7 +385,8 @@ static int finish(struct viz_session *s)
 		s->trace->overflow |= viz_flight__evicted(s->flight) > 0;
 	}
 	for (uint32_t i = 0; i < s->trace->nr_processes && !err && s->writer->ops->process; i++)
-		err = s->writer->ops->process(s->writer, i);
+		if (!s->trace->processes[i].hidden)
+			err = s->writer->ops->process(s->writer, i);
 	for (uint32_t i = 0; i < s->trace->nr_tracks && !err && s->writer->ops->track; i++)
 		err = s->writer->ops->track(s->writer, i);
 	viz_hold__rescue(s, true);
@@ -477,6 +485,7 @@ cleanup:
 		viz_guardian__finish(s->guardian);
 	viz_custom_events__free(s->custom);
 	viz_probes__free(s->probes);
+	viz_lives__free(s->lives);
 	viz_timeline__free(s->timeline);
 	viz_writer__free(s->writer);
 	viz_trace__free(s->trace);

@@ -28,6 +28,13 @@ enum viz_target_state {
 	VIZ_TARGET_ENDED,
 };
 
+/* For whom the probes on a file are. */
+enum viz_scope {
+	VIZ_SCOPE_UNKNOWN,
+	VIZ_SCOPE_FILE, /* all that run it */
+	VIZ_SCOPE_PROCESS, /* each target by itself: others run it too */
+};
+
 /* One traced process. After an exec it is the same target with another interpreter. */
 struct viz_target {
 	struct viz_target *next;
@@ -47,6 +54,8 @@ struct viz_target {
 	 * and the records that wait */
 	uint64_t behind, waiting;
 	struct viz_late_exit *exits; /* not yet acted on, by time: its calls are behind */
+	struct viz_target *forked_from; /* until either becomes another program; NULL: by itself */
+	bool said; /* the writer was told of it */
 	bool explicit_; /* named by -p: a failure is an error */
 	bool in_startup; /* the interpreter's own start is left out */
 	bool switches; /* greenlets */
@@ -75,6 +84,7 @@ struct viz_thread_lane {
 	uint64_t lost; /* calls, as told so far */
 };
 
+struct viz_lives;
 struct viz_live_names;
 struct viz_loader_watch;
 
@@ -86,7 +96,9 @@ struct viz_session {
 	struct viz_guardian *guardian;
 	struct viz_stack_guard stack_guard;
 	struct viz_builds *builds;
+	enum viz_scope scopes[VIZ_BUILDS_MAX]; /* by index of the build */
 	struct viz_probes *probes;
+	struct viz_lives *lives;
 	struct viz_mmap_watch *watch;
 	struct viz_live_names *names;
 	struct viz_loader_watch *loaders;
@@ -163,12 +175,9 @@ int viz_session__event(void *ctx, const struct viz_event *event);
 /* CLOCK_MONOTONIC, ns. */
 uint64_t viz_session__now(void);
 
+/* The stack of the thread that was low has unwound, or the thread is gone: the slot is set again. */
+void viz_session__go_on(struct viz_session *s, struct viz_target *t);
+
 /* records.c: viz_record_fn; ctx is the session. */
 int viz_records__handle(void *ctx, const void *record, size_t size);
-/* Acts on ends of threads and of the process that waited for the calls before them to be taken
- * in. @t may be gone afterwards. */
-void viz_records__late_exits(struct viz_session *s, struct viz_target *t);
-/* Takes in all that waits of @t, however long that takes; @t may be gone afterwards. */
-void viz_records__catch_up(struct viz_session *s, struct viz_target *t);
-
 #endif

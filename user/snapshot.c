@@ -38,7 +38,8 @@ static int write_all(struct viz_session *s, struct viz_writer *w, uint64_t begin
 	int err = w->ops->begin(w);
 
 	for (uint32_t i = 0; i < s->trace->nr_processes && !err && w->ops->process; i++)
-		err = w->ops->process(w, i);
+		if (!s->trace->processes[i].hidden)
+			err = w->ops->process(w, i);
 	for (uint32_t i = 0; i < s->trace->nr_tracks && !err && w->ops->track; i++)
 		err = w->ops->track(w, i);
 	if (!err)

@@ -94,6 +94,14 @@ void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
 		viz_hash__set(&sources->by_process, index, i);
 }
 
+void viz_sources__same(struct viz_sources *sources, uint32_t index, uint32_t parent)
+{
+	uint32_t place;
+
+	if (viz_hash__get(&sources->by_process, parent, &place))
+		viz_hash__set(&sources->by_process, index, place);
+}
+
 /* Opens @path inside @p as its user would; links lead nowhere outside its root. */
 static int open_as(const struct place *p, const char *path)
 {

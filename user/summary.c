@@ -142,7 +142,7 @@ static void print_processes(struct viz_session *s)
 	for (uint32_t i = 0; i < s->trace->nr_processes && i < 16; i++) {
 		const struct viz_process *p = &s->trace->processes[i];
 
-		if (!p->engine)
+		if (!p->engine || p->hidden)
 			continue;
 		viz_info("  pid %u (%s): CPython %s, engine %s%s%s", p->pid,
 			 p->name ? p->name : "?", p->python ? p->python : "?", p->engine,

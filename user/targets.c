@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "custom_events.h"
+#include "entry.h"
 #include "flight.h"
+#include "fork_watch.h"
 #include "live_names.h"
 #include "session.h"
 #include "sources.h"
@@ -79,31 +81,6 @@ struct viz_target *viz_session__target(struct viz_session *s, pid_t pid)
 	return viz_hash__get(&s->by_pid, (uint64_t)pid, &index) ? s->by_index[index] : NULL;
 }
 
-/* Everything about a process that a person may want to see, as it is now. */
-static void describe(struct viz_session *s, struct viz_target *t)
-{
-	struct viz_process *p = &s->trace->processes[t->process];
-	struct viz_procfs_status status;
-	char text[4096], link[64];
-	ssize_t n;
-
-	if (!viz_process_name__get(t->pid, text, sizeof(text)))
-		p->name = viz_trace__string(s->trace, text);
-	if (!viz_process_name__cmdline(t->pid, text, sizeof(text)))
-		p->cmdline = viz_trace__string(s->trace, text);
-	snprintf(link, sizeof(link), "/proc/%d/exe", t->pid);
-	n = readlink(link, text, sizeof(text) - 1);
-	if (n > 0) {
-		text[n] = '\0';
-		p->exe = viz_trace__string(s->trace, text);
-	}
-	if (!viz_procfs__status(t->pid, &status)) {
-		p->ns_pid = (uint32_t)status.ns_pid;
-		if (!p->parent)
-			p->parent = (uint32_t)status.parent;
-	}
-}
-
 struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid)
 {
 	struct viz_target *t = viz_session__target(s, pid), **grown;
@@ -154,104 +131,27 @@ static bool is_target(pid_t pid, void *ctx)
 
 /*
  * A probe on a file costs everybody who runs it. Where others do, an attach to a live process
- * touches that process alone; its children are then attached when they are seen, and their
- * first milliseconds can be missing.
+ * touches that process alone, and its children wait at their fork for probes of their own
+ * (fork_watch.h). Decided once for each file: looking at all processes takes milliseconds.
  */
 static pid_t scope_of(struct viz_session *s, struct viz_target *t)
 {
+	const struct viz_build *b = t->interp.build;
+	enum viz_scope *scope = &s->scopes[viz_builds__index(s->builds, b)];
 	int others;
 
 	if (viz_select__open(&s->opt->select) || s->opt->launches)
 		return -1;
 	if (!s->opt->select.follow)
 		return t->pid;
-	others = viz_bystanders__count(t->interp.build->dev, t->interp.build->ino, is_target, s,
-				       NULL, 0);
-	if (others <= 0)
-		return -1;
-	viz_debug(VIZ_LOG_PROBE, "pid %d: %d other processes run %s: probes for this one alone",
-		  t->pid, others, t->interp.build->path);
-	return t->pid;
-}
-
-/* The JIT is compiled into some builds of 3.14 and 3.15, and off unless asked for. */
-static bool uses_jit(const struct viz_target *t)
-{
-	static char text[65536];
-	ssize_t n;
-
-	if (!t->interp.build->jit)
-		return false;
-	n = viz_procfs__read(t->pid, "environ", text, sizeof(text));
-	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(text + i) + 1)
-		if (!strcmp(text + i, "PYTHON_JIT=1"))
-			return true;
-	return false;
-}
-
-static const char *known_gaps(const struct viz_target *t)
-{
-	uint32_t version = t->interp.build->info.version >> 16;
-
-	if (t->engine == &viz_engine_usdt && uses_jit(t))
-		return "code that the JIT compiled shows no ends of calls (PYTHON_JIT=1)";
-	if (t->engine == &viz_engine_trampoline && version == 0x030b &&
-	    t->interp.build->info.flags & VIZ_BUILD_ESCAPES)
-		return "specialised __getitem__ calls are not seen (CPython 3.11.0 to 3.11.3)";
-	if (t->engine != &viz_engine_eval)
-		return "";
-	if (uses_jit(t))
-		return "code that the JIT compiled before keeps its calls to itself (PYTHON_JIT=1)";
-	if (!(t->interp.build->info.flags & VIZ_BUILD_ESCAPES))
-		return "";
-	if (version == 0x030b)
-		return "specialised __getitem__ calls are not seen (CPython 3.11.0 to 3.11.3)";
-	if (version == 0x030d)
-		return "specialised simple __init__ calls are seen only when they call something "
-		       "(CPython 3.13)";
-	return "";
-}
-
-static void label_container(struct viz_session *s, struct viz_target *t)
-{
-	struct viz_process *p = &s->trace->processes[t->process];
-	const struct viz_container *c;
-
-	if (!s->opt->select.containers)
-		return;
-	c = viz_containers__of(s->opt->select.containers, t->pid);
-	if (!c)
-		return;
-	p->container = viz_trace__string(s->trace, c->name);
-	p->image = viz_trace__string(s->trace, c->image);
-	p->cgroup = viz_trace__string(s->trace, c->cgroup);
-}
-
-/* Gives @t its entry in the trace, with what its engine and interpreter are. */
-static int enter_trace(struct viz_session *s, struct viz_target *t, const char *reason)
-{
-	const struct viz_build *b = t->interp.build;
-	struct viz_process *p;
-	char version[32];
-
-	if (t->process == UINT32_MAX)
-		t->process = viz_trace__process(s->trace, (uint32_t)t->pid);
-	if (t->process == UINT32_MAX)
-		return -ENOMEM;
-	describe(s, t);
-	label_container(s, t);
-	if (s->sources)
-		viz_sources__add(s->sources, t->process, t->pid);
-	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major,
-		 b->minor, b->micro);
-	p = &s->trace->processes[t->process];
-	p->python = viz_trace__string(s->trace, version);
-	p->engine = t->engine->name;
-	p->engine_why = viz_trace__string(s->trace, reason);
-	p->limits = known_gaps(t);
-	if (s->writer->ops->process && !s->err)
-		s->err = s->writer->ops->process(s->writer, t->process);
-	return 0;
+	if (*scope == VIZ_SCOPE_UNKNOWN) {
+		others = viz_bystanders__count(b->dev, b->ino, is_target, s, NULL, 0);
+		*scope = others > 0 ? VIZ_SCOPE_PROCESS : VIZ_SCOPE_FILE;
+		viz_debug(VIZ_LOG_PROBE, "%d other processes run %s", others, b->path);
+		if (*scope == VIZ_SCOPE_PROCESS)
+			viz_fork_watch__add(s->probes, b);
+	}
+	return *scope == VIZ_SCOPE_PROCESS ? t->pid : -1;
 }
 
 int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
@@ -273,7 +173,7 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 		err = viz_why(why, why_size, -ENOTSUP, "%s", reason);
 		goto release;
 	}
-	err = enter_trace(s, t, reason);
+	err = viz_entry__new(s, t, reason);
 	if (err)
 		goto release;
 	t->scope = scope_of(s, t);
@@ -327,9 +227,9 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 		if (parent->codes.slots[i].used)
 			viz_hash__set(&t->codes, parent->codes.slots[i].key,
 				      parent->codes.slots[i].value);
-	if (enter_trace(s, t, "as in its parent"))
+	t->forked_from = parent;
+	if (viz_entry__inherit(s, t, parent))
 		return -ENOMEM;
-	s->trace->processes[t->process].parent = (uint32_t)parent->pid;
 	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
 	t->state = VIZ_TARGET_ACTIVE;
 	err = t->engine->forked ? t->engine->forked(s, parent, t) : 0;
@@ -424,6 +324,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 		s->lanes = lane;
 		s->cap_lanes = cap;
 	}
+	/* a forked child may be about to execute something else: now it runs Python */
+	viz_entry__tell(s, t);
 	lane = &s->lanes[s->nr_lanes];
 	*lane = (struct viz_thread_lane){.target = t, .tid = tid};
 	lane->track = viz_trace__track(s->trace, t->process, (uint32_t)tid);
@@ -541,7 +443,9 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 {
 	if (t->state == VIZ_TARGET_ENDED)
 		return;
-	viz_live_names__last(s->names, s, t);
+	/* one that has executed something else has that one's name by now */
+	if (gone)
+		viz_live_names__last(s->names, s, t);
 	if (t->state == VIZ_TARGET_ACTIVE) {
 		viz_session__losses(s, t);
 		if (t->engine->drain)

@@ -137,13 +137,10 @@ launch_kind() { # KIND NUMBER [INTERPRETER]
 	assert_all_recorded a.json 2
 }
 
-# A file of its own: where others run the same one, the probes are for the named process alone and
-# a child is attached to when it is seen.
-@test "children of a process that was attached to" {
-	cp "$(readlink -f "$PYTHON")" python-own
-	PYTHON_RUN=$WORK/python-own
-	"$PYTHON_RUN" -c 'import json' || skip "the interpreter cannot be copied"
-	for kind in fork subprocess mp_spawn shell; do
+# Attaches to a parent of each kind, whose interpreter is $PYTHON_RUN, and lets it go.
+attach_to_kinds() { # KIND...
+	for kind in "$@"; do
+		echo "$kind"
 		WAIT_FOR_GO=1 start_target 'import sys, runpy
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])
@@ -151,9 +148,114 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$HERE/parent.py" "$kind" "$WO
 		start_vizbpf -q -p "$TARGET" -o a.json
 		end_target
 		wait "$TRACER"
-		assert_all_recorded a.json 1
+		assert_all_recorded a.json
 		rm who
 	done
+}
+
+# A file that nobody else runs: the probes are for whoever runs it.
+@test "children of a process that was attached to" {
+	cp "$(readlink -f "$PYTHON")" python-own
+	PYTHON_RUN=$WORK/python-own
+	"$PYTHON_RUN" -c 'import json' || skip "the interpreter cannot be copied"
+	attach_to_kinds fork subprocess mp_spawn shell
+}
+
+# The probes are for the process alone, and a child waits at its fork for its own.
+@test "children of a process that was attached to, while others run its interpreter" {
+	start_target "$BUSY"
+	bystander=$TARGET
+	attach_to_kinds fork fork_exit fork_kill fork_thread fork_fork daemon mp_fork pool \
+		subprocess shell
+	kill -0 "$bystander"
+}
+
+@test "a child that only executes something else is no Python process" {
+	for kind in shell system fork_exec; do
+		launch_kind "$kind" 1
+		[ "$(wc -l <processes)" -eq 2 ]
+		refute grep -E ' (sh|dash|bash|true)( |$)' processes
+		rm who
+	done
+}
+
+@test "a child that ran Python before it executed something else is called as it was then" {
+	launch_kind fork_true 1
+	[ "$(wc -l <processes)" -eq 3 ]
+	[ "$(grep -c ' python3 parent.py$' processes)" -eq 3 ]
+}
+
+# Nobody reads while calls fill the ring; births are told all the same.
+@test "children that are forked while the ring is full are there, and their losses too" {
+	cp "$(readlink -f "$PYTHON")" python-own
+	PYTHON_RUN=$WORK/python-own
+	"$PYTHON_RUN" -c 'import json' || skip "the interpreter cannot be copied"
+	start_target '
+import os, sys
+def marker(i):
+    return i
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(2000):
+    marker(i)
+for k in range(5):
+    pid = os.fork()
+    if not pid:
+        for i in range(40):
+            marker(i)
+        os._exit(0)
+    os.waitpid(pid, 0)
+'
+	start_vizbpf -q -p "$TARGET" -o a.json --ring-size 4K
+	kill -STOP "$TRACER"
+	end_target
+	kill -CONT "$TRACER"
+	wait "$TRACER"
+	"$HERE/trace.py" a.json processes >processes
+	cat processes
+	[ "$(awk -v parent="$TARGET" '$2 == parent && $5 >= 40' processes | wc -l)" -eq 5 ]
+	run jq '.vizbpf_metadata | .calls + .lost >= 2200' a.json
+	[ "$output" = true ]
+}
+
+# More threads end than the ring of births and ends has room for.
+@test "a child whose birth could not be told is found" {
+	cp "$(readlink -f "$PYTHON")" python-own
+	PYTHON_RUN=$WORK/python-own
+	"$PYTHON_RUN" -c 'import json' || skip "the interpreter cannot be copied"
+	start_target '
+import _thread, os, sys, time
+def marker(i):
+    return i
+print("ready", flush=True)
+sys.stdin.readline()
+left = 20000
+while left:
+    try:
+        _thread.start_new_thread(time.sleep, (0,))
+        left -= 1
+    except RuntimeError:
+        time.sleep(0.01)
+pid = os.fork()
+if not pid:
+    for i in range(40):
+        marker(i)
+    print("worked", flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+os.waitpid(pid, 0)
+'
+	start_vizbpf -q -p "$TARGET" -o a.json
+	kill -STOP "$TRACER"
+	echo go >"$TARGET_IN"
+	read -r -t 60 line <&"$TARGET_FD"
+	[ "$line" = worked ]
+	kill -CONT "$TRACER"
+	end_target
+	wait "$TRACER"
+	"$HERE/trace.py" a.json processes >processes
+	cat processes
+	"$HERE/trace.py" a.json calls marker | grep -qx "[0-9]* 40"
 }
 
 @test "--no-follow records the process alone" {

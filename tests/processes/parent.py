@@ -62,6 +62,22 @@ def fork_fork(path):
     assert wait(pid) == 0
 
 
+def fork_true(path):
+    """Two children: one works, one is soon another program, but has run what follows a fork."""
+    fork(path)
+    pid = os.fork()
+    if not pid:
+        os.execv("/bin/true", ["true"])
+    assert wait(pid) == 0
+
+
+def fork_exec(path):
+    """Two children: one works, one runs no Python between its fork and its exec."""
+    fork(path)
+    subprocess._USE_VFORK = False
+    subprocess.check_call(["/bin/true"])
+
+
 def daemon(path):
     """Forks twice with setsid between; the daemon's end is seen through a pipe."""
     read, write = os.pipe()
@@ -125,7 +141,8 @@ def exec_self(path):
 
 
 KINDS = {"fork": fork, "fork_exit": fork_exit, "fork_kill": fork_kill, "fork_thread": fork_thread,
-         "fork_fork": fork_fork, "daemon": daemon, "subprocess": subprocess_, "shell": shell,
+         "fork_fork": fork_fork, "fork_true": fork_true, "fork_exec": fork_exec, "daemon": daemon,
+         "subprocess": subprocess_, "shell": shell,
          "system": system, "env": env, "spawnv": spawnv, "pool": pool,
          "mp_fork": lambda path: context("fork", path),
          "mp_spawn": lambda path: context("spawn", path),

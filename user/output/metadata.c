@@ -85,7 +85,8 @@ void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, u
 	add_number(object, "lost", trace->lost);
 	processes = json_object_new_array();
 	for (i = 0; i < trace->nr_processes; i++)
-		json_object_array_add(processes, process_object(&trace->processes[i]));
+		if (!trace->processes[i].hidden)
+			json_object_array_add(processes, process_object(&trace->processes[i]));
 	json_object_object_add(object, "processes", processes);
 	json_object_object_add(object, "losses", losses_array(trace));
 	put_object(b, object);

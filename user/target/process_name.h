@@ -19,7 +19,8 @@ enum { VIZ_PROCESS_NAME_MAX = 128 };
  */
 void viz_process_name__from(const char *cmdline, size_t len, const char *comm, char *buf,
 			    size_t size);
-/* The same for a live process. 0, or -ESRCH with @buf empty. */
+/* The same for a live process. 0; -ESRCH: it is gone, or ending: then its arguments are not known
+ * any more, and @buf is what the kernel calls it. */
 int viz_process_name__get(pid_t pid, char *buf, size_t size);
 /* The command line for people: arguments separated by blanks, quoted where needed. */
 int viz_process_name__cmdline(pid_t pid, char *buf, size_t size);

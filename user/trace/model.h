@@ -39,6 +39,7 @@ struct viz_process {
 	const char *cgroup;
 	uint64_t calls; /* recorded */
 	uint64_t lost; /* calls lost */
+	bool hidden; /* it turned out not to run Python: left out */
 };
 
 /* A track: a thread, or an asyncio task or other lane of its own. */
