@@ -50,10 +50,6 @@ static void act_on_exit(struct viz_session *s, struct viz_target *t, const struc
 			viz_session__name_thread(s, lane, rec->comm);
 		viz_session__end_lane(s, lane, rec->head.ts);
 	}
-	/* Another thread that is low as well is told of at its next call. */
-	if (t->stepped_back && t->low_tid == (pid_t)rec->head.tid &&
-	    !(rec->head.flags & VIZ_LIFE_LAST))
-		viz_session__go_on(s, t);
 	if (rec->head.flags & VIZ_LIFE_LAST)
 		viz_session__end_target(s, t, rec->head.ts, true);
 }

@@ -186,7 +186,8 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 			       rec->head.flags & VIZ_LEAVE_RAISED ? VIZ_CALL_RAISED : 0);
 }
 
-void viz_session__go_on(struct viz_session *s, struct viz_target *t)
+/* The stack of the thread that was low has unwound: the slot is set again. */
+static void go_on(struct viz_session *s, struct viz_target *t)
 {
 	t->stepped_back = 0;
 	viz_probes__guard(s->probes, t->pid, false);
@@ -210,13 +211,12 @@ static void take_guard(struct viz_session *s, const struct viz_guard *rec, bool 
 	if (!low) {
 		if (!t || !t->stepped_back)
 			return;
-		viz_session__go_on(s, t);
+		go_on(s, t);
 	} else {
 		viz_stack_guard__low(&s->stack_guard, rec, &slots);
 		if (!t || t->stepped_back)
 			return;
 		t->stepped_back = rec->head.ts;
-		t->low_tid = (pid_t)rec->head.tid;
 		t->step_backs++;
 	}
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);

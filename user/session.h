@@ -68,7 +68,6 @@ struct viz_target {
 	unsigned int nr_slots;
 	uint64_t stepped_back; /* since when the slot is clear, ns; 0: it is set */
 	uint64_t step_backs;
-	pid_t low_tid; /* the thread whose stack was low */
 };
 
 /* A thread that is being recorded. */
@@ -174,9 +173,6 @@ void viz_session__instant(struct viz_session *s, uint32_t track, uint64_t ts, co
 int viz_session__event(void *ctx, const struct viz_event *event);
 /* CLOCK_MONOTONIC, ns. */
 uint64_t viz_session__now(void);
-
-/* The stack of the thread that was low has unwound, or the thread is gone: the slot is set again. */
-void viz_session__go_on(struct viz_session *s, struct viz_target *t);
 
 /* records.c: viz_record_fn; ctx is the session. */
 int viz_records__handle(void *ctx, const void *record, size_t size);

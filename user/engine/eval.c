@@ -230,6 +230,7 @@ static void tick(struct viz_session *s, struct viz_target *t)
 {
 	if (!needs_slot(&t->interp))
 		return;
+	/* At the ticks only: each thread with a small stack makes the program wait for us. */
 	if (t->stepped_back && viz_stack_guard__is_over(&s->stack_guard, t->pid)) {
 		t->stepped_back = 0;
 		viz_probes__guard(s->probes, t->pid, false);
