@@ -30,8 +30,8 @@ int main(int argc, char **argv)
 			return commands[i].run(argc - 1, argv + 1);
 	switch (viz_options__parse(&opt, argc, argv)) {
 	case VIZ_OPTIONS_RUN:
-		if (opt.launches && viz_unprivileged__is()) {
-			/* Without root a program can still record itself; returns only on failure. */
+		if (opt.launches && (opt.inside || viz_unprivileged__is())) {
+			/* A program can record itself; returns only on failure. */
 			viz_unprivileged__exec(argv + 1, (int)(opt.launch.argv - (argv + 1)),
 					       &opt.launch, why, sizeof(why));
 			viz_error("%s", why);

@@ -253,6 +253,13 @@ static int take_help(struct viz_options *opt, const char *text)
 	return VIZ_OPTIONS_DONE;
 }
 
+static int take_inside(struct viz_options *opt, const char *text)
+{
+	(void)text;
+	opt->inside = true;
+	return 0;
+}
+
 /* "--restore", "--restore=PID", "--restore PID". */
 static int take_restore(struct viz_options *opt, const char *text)
 {
@@ -310,6 +317,14 @@ static const struct spec specs[] = {
 	{"log-exception", 0, 'b', ON(log_exception)},
 	{"keep-callees", 0, 'b', ON(filter.keep_callees)},
 	{"ignore-frozen", 0, 'b', ON(filter.ignore_frozen)},
+	{"ignore-c-function", 0, 'b', OFF(c_functions)},
+	{"log-func-args", 0, 'b', ON(inside)},
+	{"log-func-retval", 0, 'b', ON(inside)},
+	{"log-print", 0, 'b', ON(inside)},
+	{"log-gc", 0, 'b', ON(inside)},
+	{"log-async", 0, 'b', ON(inside)},
+	{"log-sparse", 0, 'b', ON(inside)},
+	{"log-audit", 0, 'v', .take = take_inside},
 	{"stdlib", 0, 'b', ON(only_stdlib)},
 	{"no-stdlib", 0, 'b', ON(no_stdlib)},
 
@@ -465,6 +480,12 @@ static int check(struct viz_options *opt, int argc, char **argv)
 	opt->after = opt->after == UINT64_MAX ? AFTER_DEFAULT : opt->after;
 	opt->launches = optind < argc || opt->launch.module;
 	opt->launch.argv = argv + optind;
+	if (opt->inside && !opt->launches) {
+		viz_error("arguments, results, tasks, collections, audit events and prints are seen "
+			  "from inside a process only: start the program with vizbpf, or call "
+			  "VizTracer() in it (docs/extension.md)");
+		return -EINVAL;
+	}
 	if (!opt->launches && !viz_select__any(&opt->select)) {
 		viz_error("nothing to record: give -p PID, -a, --container NAME, or a program to "
 			  "start "

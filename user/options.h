@@ -31,6 +31,7 @@ struct viz_options {
 	struct viz_filter filter;
 	bool include_startup;
 	bool c_functions, log_exception; /* engine trampoline */
+	bool inside; /* asks for what only the program itself can record */
 	bool sources;
 	bool only_stdlib, no_stdlib; /* as given; filter.stdlib is what comes of them */
 	bool open_viewer;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "identity.h"
 #include "launch.h"
 
 /* include/uapi/linux/capability.h */
@@ -21,9 +22,9 @@ static const char bootstrap[] =
 	"try:\n"
 	"    from vizbpf.launch import main\n"
 	"except ImportError as error:\n"
-	"    sys.exit('vizbpf: recording without root needs the Python package vizbpf for ' +\n"
-	"             sys.executable + ' (pip install vizbpf), or run vizbpf with sudo: %s' % "
-	"error)\n"
+	"    sys.exit('vizbpf: recording from inside the program, as without root or with '\n"
+	"             '--log-func-args and its like, needs the Python package vizbpf for ' +\n"
+	"             sys.executable + ' (make ext, pip install): %s' % error)\n"
 	"sys.exit(main(sys.argv[1:]))\n";
 
 bool viz_unprivileged__is(void)
@@ -61,6 +62,21 @@ static size_t count(char *const *words)
 	return nr;
 }
 
+/* Whose the program is: what records from inside needs no rights of its own. */
+static int become_user(const struct viz_launch *launch, char *why, size_t why_size)
+{
+	struct viz_identity id;
+	int err = viz_identity__choose(launch->user, launch->as_root, &id, why, why_size);
+
+	if (err || !id.change)
+		return err;
+	err = viz_identity__become(&id);
+	if (err)
+		viz_why(why, why_size, err, "cannot become user %s: %s", id.name, strerror(-err));
+	viz_identity__free(&id);
+	return err;
+}
+
 int viz_unprivileged__exec(char *const *options, size_t nr, const struct viz_launch *launch,
 			   char *why, size_t why_size)
 {
@@ -95,6 +111,11 @@ int viz_unprivileged__exec(char *const *options, size_t nr, const struct viz_lau
 	}
 	while (*program)
 		words[used++] = *program++;
+	err = become_user(launch, why, why_size);
+	if (err) {
+		free(words);
+		return err;
+	}
 	execvp(python, words);
 	err = -errno;
 	free(words);

@@ -23,7 +23,20 @@ class _Extend(argparse.Action):
         setattr(namespace, self.dest, (getattr(namespace, self.dest) or []) + values)
 
 
+# What the program vizbpf can do as root alone.
+_ROOT_ONLY = ("include-functions", "exclude-functions", "only-package", "threads", "keep-callees",
+              "stdlib", "no-stdlib", "trigger", "before", "after", "start-paused", "engine",
+              "ring-size", "ready-fd", "duration", "include-startup", "cgroup", "container",
+              "comm", "exclude-pid", "all", "pid", "attach")
+
+
 class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        match = re.search(r"unrecognized arguments: --([\w-]+)", message)
+        if match and match.group(1).replace("_", "-") in _ROOT_ONLY:
+            message = "--%s is there only where root records from outside" % match.group(1)
+        super().error(message)
+
     def option(self, name, *short, **settings):
         names = list(short) + ["--" + name]
         if "_" in name:
@@ -68,6 +81,12 @@ def _parser():
                        ("ignore_multiprocess", "do not record child processes"),
                        ("no_file_info", "leave sources out of the result")):
         parser.flag(name, help=text)
+    for name in ("as_root", "c_functions", "verbose"):
+        parser.add_argument("--" + name.replace("_", "-"), "--" + name, dest="ignored",
+                            action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-v", dest="ignored", action="store_true", help=argparse.SUPPRESS)
+    for name in ("user", "log"):
+        parser.add_argument("--" + name, dest="ignored", help=argparse.SUPPRESS)
     parser.option("log_audit", nargs="*", default=None, help="audit events that match these")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser

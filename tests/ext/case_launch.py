@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from support import Skip, find, folder, load, names, python, short, write
+from support import Skip, find, folder, load, names, python, short, vizbpf, write
 from vizbpf import options
 
 
@@ -249,6 +249,28 @@ def test_the_process_is_called_what_it_runs():
         name = [e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "process_name"]
         assert name == ["%s %s an argument" % (os.path.basename(sys.executable),
                                                os.path.join(here, "program.py"))], name
+
+
+def test_root_asks_for_what_only_the_program_can_tell():
+    program = vizbpf()
+    with folder() as here:
+        script = write(os.path.join(here, "program.py"), "def f(a): return a\nf(3)\n")
+        out = os.path.join(here, "out.json")
+        environment = dict(os.environ, PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+        for name in ("SUDO_UID", "SUDO_GID"):
+            environment.pop(name, None)
+
+        def run(*words):
+            return subprocess.run([program] + list(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  universal_newlines=True, env=environment, timeout=60)
+
+        done = run("--log-func-args", "--log_func_retval", "--as-root", "-o", out, script)
+        assert done.returncode == 0 and "inside" in done.stderr, done
+        assert find(load(out), "f")[0]["args"] == {"func_args": {"a": "3"}, "return_value": "3"}
+        done = run("--log-func-args", "-p", str(os.getpid()))
+        assert done.returncode == 2 and "inside" in done.stderr, done
+    result = python("-m", "vizbpf", "--engine", "eval", "program.py")
+    assert result.returncode == 2 and "root" in result.stderr.splitlines()[-1], result
 
 
 def test_an_interrupt_ends_the_program_and_saves():
