@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -246,6 +247,21 @@ int viz_probes__fd(const struct viz_probes *probes)
 int viz_probes__consume(struct viz_probes *probes)
 {
 	return ring_buffer__consume(probes->rings);
+}
+
+/* Its positions are in its first two pages; ring__avail_data_size() came with libbpf 1.3. */
+void viz_probes__fill(const struct viz_probes *probes, size_t *used, size_t *size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *pages = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, probes->ring_fd, 0);
+
+	*used = 0;
+	*size = probes->ring_size;
+	if (pages == MAP_FAILED)
+		return;
+	*used = __atomic_load_n((unsigned long *)(pages + page), __ATOMIC_ACQUIRE) -
+		__atomic_load_n((unsigned long *)pages, __ATOMIC_ACQUIRE);
+	munmap(pages, 2 * page);
 }
 
 static int add_link(const struct viz_probes *probes, struct viz_attachment *a,

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -19,9 +20,9 @@ static struct {
 
 static const char *size_text(uint64_t bytes, char *buf, size_t size)
 {
-	if (bytes < 10 << 10)
+	if (bytes < 1 << 10)
 		snprintf(buf, size, "%" PRIu64 " B", bytes);
-	else if (bytes < 10 << 20)
+	else if (bytes < 1 << 20)
 		snprintf(buf, size, "%.1f KiB", (double)bytes / 1024);
 	else
 		snprintf(buf, size, "%.1f MiB", (double)bytes / 1048576);
@@ -59,45 +60,60 @@ static uint64_t waiting(const struct viz_session *s)
 	return nr;
 }
 
+/* One line, never longer than the terminal is wide: the next one is written over it. */
+static void print_line(const char *line)
+{
+	struct winsize win;
+	int width = 79;
+
+	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &win) && win.ws_col > 1)
+		width = win.ws_col - 1;
+	fprintf(stderr, "\r%.*s\033[K", width, line);
+	fflush(stderr);
+	sum.line = true;
+}
+
 void viz_summary__status(struct viz_session *s)
 {
 	uint64_t now = viz_session__now(), calls = s->trace->calls, late = waiting(s) / 2;
-	char size[32], count[32];
-	double rate;
+	char file[32], count[32], rate[32], lost[32], line[256];
+	double seconds = (double)(now - sum.last_ts) / 1e9;
+	size_t used, size;
 
-	if (viz_log_quiet || !isatty(STDERR_FILENO))
+	if (viz_log_quiet || !isatty(STDERR_FILENO) || now - sum.last_ts < 500000000)
 		return;
-	if (now - sum.last_ts < 500000000)
-		return;
-	rate = sum.last_ts ? (double)(calls - sum.last_calls) * 1e9 / (double)(now - sum.last_ts)
-			   : 0;
+	viz_probes__fill(s->probes, &used, &size);
+	snprintf(line, sizeof(line),
+		 "%.1f s  %u process%s  %u thread%s  %s calls  %s/s  lost %s  buffer %zu%%  %s",
+		 (double)(now - s->ready) / 1e9, s->nr_active, s->nr_active == 1 ? "" : "es",
+		 s->nr_lanes, s->nr_lanes == 1 ? "" : "s",
+		 viz_text__count(count, sizeof(count), calls),
+		 viz_text__count(
+			 rate, sizeof(rate),
+			 sum.last_ts ? (uint64_t)((double)(calls - sum.last_calls) / seconds) : 0),
+		 viz_text__count(lost, sizeof(lost), s->trace->lost), used * 100 / size,
+		 size_text(viz_output__size(s->writer->out), file, sizeof(file)));
+	if (late > LATE) {
+		strcat(line, "  to be written: ");
+		strcat(line, viz_text__count(count, sizeof(count), late));
+	}
+	print_line(line);
 	sum.last_calls = calls;
 	sum.last_ts = now;
-	fprintf(stderr, "\r%.1f s  %u processes  %u threads  %s calls  %.0f/s  %s\033[K",
-		(double)(now - s->ready) / 1e9, s->nr_active, s->nr_lanes,
-		viz_text__count(count, sizeof(count), calls), rate,
-		size_text(viz_output__size(s->writer->out), size, sizeof(size)));
-	if (late > LATE)
-		fprintf(stderr, "  %s to be written", viz_text__count(count, sizeof(count), late));
-	if (s->trace->lost)
-		fprintf(stderr, "  lost %" PRIu64, s->trace->lost);
-	fflush(stderr);
-	sum.line = true;
 }
 
 void viz_summary__catching_up(const struct viz_session *s)
 {
 	uint64_t now = viz_session__now();
-	char count[32];
+	char count[32], line[96];
 
 	if (viz_log_quiet || !isatty(STDERR_FILENO) || now - sum.last_ts < 200000000)
 		return;
 	sum.last_ts = now;
 	/* a call has two records */
-	fprintf(stderr, "\rwriting what was recorded: %s calls left\033[K",
-		viz_text__count(count, sizeof(count), waiting(s) / 2));
-	fflush(stderr);
-	sum.line = true;
+	snprintf(line, sizeof(line), "writing what was recorded: %s calls left",
+		 viz_text__count(count, sizeof(count), waiting(s) / 2));
+	print_line(line);
 }
 
 static void print_hottest(struct viz_session *s)
@@ -157,21 +173,41 @@ static void print_processes(struct viz_session *s)
 			 s->stack_guard.lows);
 }
 
+/* As a shell reads it. */
+static const char *quoted(const char *path, char *out, size_t size)
+{
+	size_t n = 0;
+
+	if (!path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			       "_./,:=@%+-")])
+		return path;
+	out[n++] = '\'';
+	for (; *path && n < size - 6; path++)
+		n += (size_t)sprintf(out + n, *path == '\'' ? "'\\''" : "%c", *path);
+	out[n++] = '\'';
+	out[n] = '\0';
+	return out;
+}
+
 void viz_summary__end(struct viz_session *s, int err)
 {
 	double seconds = (double)(s->trace->end - s->ready) / 1e9;
-	char calls[32], size[32], lost[32];
+	char calls[32], rate[32], size[32], lost[32], command[4096];
 
 	if (sum.line)
 		fputs("\r\033[K", stderr);
 	if (err || viz_log_quiet)
 		return;
-	viz_info("%s calls in %.1f s (%.0f calls/s), lost %s",
+	viz_info("%s calls in %.1f s (%s calls/s), lost %s",
 		 viz_text__count(calls, sizeof(calls), s->trace->calls), seconds,
-		 seconds > 0 ? (double)s->trace->calls / seconds : 0.0,
+		 viz_text__count(rate, sizeof(rate),
+				 seconds > 0 ? (uint64_t)((double)s->trace->calls / seconds) : 0),
 		 viz_text__count(lost, sizeof(lost), s->trace->lost));
 	print_processes(s);
 	print_hottest(s);
-	viz_info("%s written (%s). To look at it:\n  vizbpf view %s", s->opt->path,
-		 size_text(viz_output__size(s->writer->out), size, sizeof(size)), s->opt->path);
+	size_text(viz_output__size(s->writer->out), size, sizeof(size));
+	if (!strcmp(s->opt->path, "-"))
+		return;
+	viz_info("%s written (%s). To look at it:\n  vizbpf view %s", s->opt->path, size,
+		 quoted(s->opt->path, command, sizeof(command)));
 }

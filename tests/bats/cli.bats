@@ -294,3 +294,42 @@ outer()
 	[ "$(wc -l <<<"$output")" -ge 5 ]
 	assert_contains "$output" BTF
 }
+
+@test "on a terminal one line says how it goes, and at the end what was hot and how to see it" {
+	need_root
+	start_target "$BUSY"
+	"$PYTHON" - "$VIZBPF" -p "$TARGET" -d 2.5 -o "it's.json" >seen <<'PYTHON'
+import fcntl, os, pty, re, struct, sys, termios
+pid, fd = pty.fork()
+if not pid:
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+while True:
+    try:
+        data = os.read(fd, 65536)
+    except OSError:
+        break
+    seen += data
+    if not data:
+        break
+sys.exit(os.waitpid(pid, 0)[1] or sys.stdout.write(seen.decode()) * 0)
+PYTHON
+	"$PYTHON" - <<'PYTHON'
+import re
+seen = open("seen", newline="").read()
+lines = re.findall(r"\r([0-9.]+ s  [^\x1b]*)\x1b\[K", seen)
+assert len(lines) >= 2, seen
+assert all(len(line) < 60 for line in lines), "cut to the width of the terminal: %r" % lines
+assert re.match(r"\d+\.\d s  1 process  1 thread  [\d,]+ calls  [\d,]+/s  ", lines[-1]), lines[-1]
+end = seen.rsplit("\x1b[K", 1)[1]
+assert re.match(r"[\d,]+ calls in \d+\.\d s \([\d,]+ calls/s\), lost 0", end), end
+assert re.search(r"calls  work \(<string>:5\)", end), end
+assert end.splitlines()[-1] == "  vizbpf view 'it'\\''s.json'", end
+PYTHON
+	end_target
+	start_target "$BUSY"
+	run_vizbpf -p "$TARGET" -d 1.5 -o plain.json
+	refute grep -q $'\r' messages
+	end_target
+}
