@@ -33,6 +33,8 @@ void viz_probes__free(struct viz_probes *probes);
 int viz_probes__fd(const struct viz_probes *probes);
 /* Reads everything that is there now. Returns the number of records or a negative errno. */
 int viz_probes__consume(struct viz_probes *probes);
+/* Bytes that wait in the ring, and its whole size. */
+void viz_probes__fill(const struct viz_probes *probes, size_t *used, size_t *size);
 /* The ring of births, programs and ends: open it before anything is attached; the descriptor
  * above polls for it too. 0 or -errno. */
 int viz_probes__open_lives(struct viz_probes *probes, viz_record_fn fn);
