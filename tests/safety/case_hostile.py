@@ -6,7 +6,7 @@ import signal
 import stat
 import subprocess
 
-from cases import read_ready, scenario, some
+from cases import glob_libpython, read_ready, scenario, some
 from harness import (HERE, PATIENCE, VIZBPF, Skip, Subject, Tracer, check, describe, equal,
                      interpreters, scratch)
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes, threads and interpreters that come and go."""
-import glob
 import os
 import signal
 
-from cases import each, leftovers, read_ready, scenario, some
+from cases import each, glob_libpython, leftovers, read_ready, scenario, some
 from harness import Skip, Subject, Tracer, check, equal, proc_state, wait_for
 
 
@@ -152,7 +151,3 @@ def second_libpython(args):
         check("Python" in tracer.said and str(subject.pid) in tracer.said, "refused without a reason: " + tracer.said)
     subject.check_untouched("after")
     subject.end()
-
-
-def glob_libpython():
-    return glob.glob(os.path.expanduser("~/.pyenv/versions/3.1*/lib/libpython3.*.so.1.0"))

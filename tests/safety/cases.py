@@ -79,3 +79,7 @@ def read_ready(tracer):
         if tracer.process.poll() is None:
             raise
         return False
+
+
+def glob_libpython():
+    return glob.glob(os.path.expanduser("~/.pyenv/versions/3.1*/lib/libpython3.*.so.1.0"))
