@@ -57,6 +57,13 @@ static void test_python(void)
 	NAME("python3\0--check-hash-based-pycs\0always\0x.py", "python3 x.py");
 	NAME("python3\0-c\0import time; time.sleep(9)", "python3 -c import time; time.sleep(9)");
 	NAME("python3\0-c\0import a\nimport b\n", "python3 -c import a...");
+	NAME("python3\0-c\0import sys\ntry:\n    from vizbpf.launch import main\n\0-o\0a.json\0--\0"
+	     "/srv/app.py\0x",
+	     "python3 app.py");
+	NAME("python3\0-c\0    from vizbpf.launch import main\n\0--\0-m\0pkg.tool\0x",
+	     "python3 -m pkg.tool");
+	NAME("python3\0-c\0from vizbpf.launch import main\0-o\0a.json",
+	     "python3 -c from vizbpf.launch import main");
 	NAME("python3\0-c", "python3");
 	NAME("python3", "python3");
 	NAME("python3\0-", "python3");

@@ -141,6 +141,19 @@ static void name_command(const char *code, char *buf, size_t size)
 		append(buf, size, "...");
 }
 
+/* vizbpf's own launcher (user/unprivileged.c) has its options next, and then what it runs. */
+static bool skip_launcher(struct words *w, const char *code)
+{
+	const char *word;
+
+	if (!strstr(code, "from vizbpf.launch import main"))
+		return false;
+	do
+		word = words__next(w);
+	while (word && strcmp(word, "--"));
+	return word != NULL;
+}
+
 /* Python's own options up to the script: which of them take an argument of their own. */
 static void name_python(struct words *w, const char *python, char *buf, size_t size)
 {
@@ -165,6 +178,8 @@ static void name_python(struct words *w, const char *python, char *buf, size_t s
 			if (!strchr("cmWX", *letter))
 				continue;
 			word = letter[1] ? letter + 1 : words__next(w);
+			if (*letter == 'c' && word && skip_launcher(w, word))
+				break;
 			if (*letter == 'c' && word)
 				name_command(word, buf, size);
 			else if (*letter == 'm' && word)
