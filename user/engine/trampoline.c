@@ -109,56 +109,6 @@ cleanup:
 	return err;
 }
 
-int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
-			   const struct viz_interpreter *interp)
-{
-	struct viz_trampoline *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return -ENOMEM;
-	*t = (struct viz_trampoline){
-		.pid = interp->pid,
-		.interp = interp,
-		.params = parent->params,
-		.mode = parent->mode,
-		.child = true,
-		.ns_pid = viz_trampoline__own_pid(interp->pid),
-		.nonce = parent->nonce,
-		.clock = parent->clock,
-		.vdso = parent->vdso,
-		.symbols = parent->symbols,
-		.switches = parent->switches,
-		.parent = parent,
-		.next_child = parent->children,
-		.start_time = viz_procfs__start_time(interp->pid),
-		/* it may have ended already: what it recorded is there all the same */
-		.mem = viz_remote__open(interp->pid, O_RDWR),
-		.nr_instances = parent->nr_instances,
-	};
-	/* without its status left to read: the same number, if the parent lives in
-	 * our namespace */
-	if (!t->ns_pid && parent->pid == parent->ns_pid)
-		t->ns_pid = interp->pid;
-	for (int i = 0; i < t->nr_instances; i++) {
-		const struct viz_instance *from = &parent->instances[i];
-
-		t->instances[i] = (struct viz_instance){
-			.interp = from->interp,
-			.slot = from->slot,
-			.original = from->original,
-			.base = from->base,
-			.boot = from->boot,
-			.at = from->at,
-			.file = from->file,
-		};
-		if (from->file)
-			from->file->users++;
-	}
-	parent->children = t;
-	*out = t;
-	return 0;
-}
-
 pid_t viz_trampoline__newborn(const struct viz_trampoline *t)
 {
 	const struct viz_tramp_file *f = t->instances[0].file;
@@ -289,6 +239,58 @@ static void find_rings(struct viz_trampoline *t)
 		else
 			check_armed(t, in);
 	}
+}
+
+int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
+			   const struct viz_interpreter *interp)
+{
+	struct viz_trampoline *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	/* the parent's may have come up just before, and the child's is in the same file */
+	find_rings(parent);
+	*t = (struct viz_trampoline){
+		.pid = interp->pid,
+		.interp = interp,
+		.params = parent->params,
+		.mode = parent->mode,
+		.child = true,
+		.ns_pid = viz_trampoline__own_pid(interp->pid),
+		.nonce = parent->nonce,
+		.clock = parent->clock,
+		.vdso = parent->vdso,
+		.symbols = parent->symbols,
+		.switches = parent->switches,
+		.parent = parent,
+		.next_child = parent->children,
+		.start_time = viz_procfs__start_time(interp->pid),
+		/* it may have ended already: what it recorded is there all the same */
+		.mem = viz_remote__open(interp->pid, O_RDWR),
+		.nr_instances = parent->nr_instances,
+	};
+	/* without its status left to read: the same number, if the parent lives in
+	 * our namespace */
+	if (!t->ns_pid && parent->pid == parent->ns_pid)
+		t->ns_pid = interp->pid;
+	for (int i = 0; i < t->nr_instances; i++) {
+		const struct viz_instance *from = &parent->instances[i];
+
+		t->instances[i] = (struct viz_instance){
+			.interp = from->interp,
+			.slot = from->slot,
+			.original = from->original,
+			.base = from->base,
+			.boot = from->boot,
+			.at = from->at,
+			.file = from->file,
+		};
+		if (from->file)
+			from->file->users++;
+	}
+	parent->children = t;
+	*out = t;
+	return 0;
 }
 
 int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink)
@@ -428,7 +430,9 @@ void viz_trampoline__free(struct viz_trampoline *t)
 		return;
 	viz_trampoline__detach(t);
 	leave_family(t);
-	gone = viz_procfs__start_time(t->pid) != t->start_time;
+	/* no memory to be opened at the fork: a zombie's is gone, its number is not */
+	gone = !t->start_time || t->mem == -ESRCH || t->mem == -ENOENT ||
+	       viz_procfs__start_time(t->pid) != t->start_time;
 	for (int i = 0; i < t->nr_instances; i++) {
 		viz_instance__drop_ring(t, &t->instances[i], gone);
 		free(t->instances[i].reader.funcs);

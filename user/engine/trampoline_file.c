@@ -9,17 +9,22 @@
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../target/remote.h"
 #include "trampoline_private.h"
 
 static void put_file(struct viz_tramp_file *f)
 {
 	if (!f || --f->users)
 		return;
+	for (int i = 0; i < VIZ_REC_REGIONS; i++)
+		if (f->leaving[i] >= 0)
+			close(f->leaving[i]);
 	munmap(f->dir, VIZ_REC_PAGE);
 	close(f->fd);
 	free(f);
@@ -44,6 +49,7 @@ static struct viz_tramp_file *open_file(struct viz_trampoline *t, struct viz_ins
 	f->users = 1;
 	f->fd = fd;
 	f->claimed = 1;
+	memset(f->leaving, -1, sizeof(f->leaving));
 	f->dir = mmap(NULL, VIZ_REC_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (f->dir != MAP_FAILED)
 		return f;
@@ -74,6 +80,31 @@ static bool is_ours(const struct viz_trampoline *t, const struct viz_rec_ring *r
 {
 	return __atomic_load_n(&ring->magic, __ATOMIC_ACQUIRE) == VIZ_REC_MAGIC &&
 	       ring->nonce == t->nonce;
+}
+
+static void release(struct viz_tramp_file *f, unsigned int region)
+{
+	f->claimed &= ~(1ull << region);
+	__atomic_fetch_and(&f->dir->taken, ~(1ull << region), __ATOMIC_RELEASE);
+}
+
+/*
+ * Regions of processes that were about to end: told of by sched_process_exit, which comes before
+ * the memory goes since Linux 6.16, and a number in /proc outlives it as a zombie. Memory that
+ * cannot be read is gone, after an exec too.
+ */
+static void release_leaving(struct viz_tramp_file *f, uint64_t base)
+{
+	uint64_t word;
+
+	for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
+		if (f->leaving[i] < 0 ||
+		    !viz_remote__read_u64(f->leaving[i], base + VIZ_REC_KEEP_AT, &word))
+			continue;
+		close(f->leaving[i]);
+		f->leaving[i] = -1;
+		release(f, i);
+	}
 }
 
 /* The region that a forked child took: the one with its pid, else the first
@@ -161,10 +192,12 @@ void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, 
 		fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			  (off_t)(VIZ_REC_PAGE + in->region * size), (off_t)size);
 	}
-	if (in->ring && in->region && gone) {
-		f->claimed &= ~(1ull << in->region);
-		__atomic_fetch_and(&f->dir->taken, ~(1ull << in->region), __ATOMIC_RELEASE);
-	}
+	if (in->ring && in->region && gone)
+		release(f, in->region);
+	else if (in->ring && in->region && t->mem >= 0)
+		f->leaving[in->region] = fcntl(t->mem, F_DUPFD_CLOEXEC, 0);
+	if (f)
+		release_leaving(f, in->base);
 	in->ring = NULL;
 	put_file(f);
 	in->file = NULL;

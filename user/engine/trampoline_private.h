@@ -30,7 +30,9 @@ struct viz_tramp_file {
 	unsigned int users;
 	int fd;
 	struct viz_rec_dir *dir;
-	uint64_t claimed; /* regions that have a reader */
+	uint64_t claimed; /* regions that have a reader, or are in @leaving */
+	/* by region: the memory of a process that is about to end, or -1 */
+	int leaving[VIZ_REC_REGIONS];
 };
 
 /* A recorder in one interpreter: it has one GIL, so the ring has one writer. */
@@ -107,7 +109,8 @@ int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value
 /* trampoline_file.c: 1: the ring is there and mapped, 0: not yet, or a negative
  * errno. */
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
-/* @gone: the process cannot write any more: its region can be another's. */
+/* @gone: the process cannot write any more: its region can be another's. Else it
+ * can when its memory is gone. */
 void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
 /* Where in the file its records begin. */
 off_t viz_instance__events_at(const struct viz_trampoline *t, const struct viz_instance *in);
