@@ -6,7 +6,7 @@
 # tests/fuzz/corpus/NAME, and what it finds is kept in $(BUILD)/fuzz/corpus/NAME. Seeds that
 # are ELF files are compiled from tests/fuzz/corpus/NAME/*.c.
 
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -std=gnu11 -g -O1 -D_GNU_SOURCE -DVIZ_VERSION='"fuzz"' -DVIZ_PREFIX='"/usr/local"' \
 	-Iuser -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZERS := $(wildcard tests/fuzz/*.c)
