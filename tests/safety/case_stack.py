@@ -6,7 +6,7 @@ import signal
 import time
 
 from cases import each, scenario, some
-from harness import Skip, Subject, Tracer, check, equal, wait_for
+from harness import Subject, Tracer, check, equal, wait_for
 
 
 def with_gevent(args):
@@ -173,9 +173,7 @@ def small_stacks(args):
 
     def run(python):
         subject = Subject(python)
-        tracer = Tracer("-p", subject.pid)
-        if not tracer.uses_eval():
-            raise Skip("only engine eval steps back")
+        tracer = Tracer("-p", subject.pid, engine="eval")
         stops = 0
         for _ in range(20):
             equal(subject.ask("deep_thread", 65536, 300), {"outcome": "returned 300"}, "outcome")
@@ -188,7 +186,7 @@ def small_stacks(args):
         print("        %d stops of 20" % stops)
         if tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 17):
             check(stops < 10, "the parent saw %d stops of 20" % stops)
-        subject.check_untouched("after")
+        subject.check_untouched("after", "eval")
         subject.end()
 
     each(some(args, lambda i: i.inlines(), few=True), run)
@@ -200,9 +198,7 @@ def small_stack_unseen(args):
 
     def run(python):
         subject = Subject(python)
-        tracer = Tracer("-p", subject.pid, "--ring-size", "4K")
-        if not tracer.uses_eval():
-            raise Skip("only engine eval steps back")
+        tracer = Tracer("-p", subject.pid, "--ring-size", "4K", engine="eval")
         subject.ask("small_thread", "begin")
         wait_for(lambda: not any(subject.slot_values()), "it does not step back")
         tracer.process.send_signal(signal.SIGSTOP)
@@ -211,7 +207,7 @@ def small_stack_unseen(args):
         tracer.process.send_signal(signal.SIGCONT)
         wait_for(lambda: any(subject.slot_values()), "recording does not go on after the thread")
         tracer.stop()
-        subject.check_untouched("after")
+        subject.check_untouched("after", "eval")
         subject.end()
 
     each(some(args, lambda i: i.inlines(), few=True), run)
