@@ -19,7 +19,8 @@ static struct viz_instance in;
 static struct viz_tramp_file file = {.fd = -1};
 static struct viz_instance *rings[1] = {&in};
 static uint32_t codes, enters, leaves, threads, lost_enters, running, last_tid;
-static char last_name[300];
+static uint32_t raised;
+static char last_name[300], last_exception[300];
 static enum viz_verdict verdict;
 
 static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
@@ -30,6 +31,22 @@ static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 	memcpy(last_name, code->name, code->name_size);
 	last_name[code->name_size] = 0;
 	*func = codes++;
+	return 0;
+}
+
+static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
+{
+	(void)ctx;
+	if (exception)
+		snprintf(last_exception, sizeof(last_exception), "%s", name);
+	*index = exception ? 0 : codes++;
+	return 0;
+}
+
+static int on_raised(void *ctx, uint32_t tid, uint64_t ts, uint32_t index)
+{
+	(void)ctx, (void)ts;
+	raised += tid == 7 && !index;
 	return 0;
 }
 
@@ -68,6 +85,8 @@ static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t e, uint64_t l
 static const struct viz_trampoline_sink sink = {
 	.code = on_code,
 	.judge = judge,
+	.name = on_name,
+	.raised = on_raised,
 	.edges = on_edges,
 	.running = on_running,
 	.lost = on_lost,
@@ -107,7 +126,7 @@ static void fresh(void)
 		       file.fd, 0);
 	if (in.ring == MAP_FAILED)
 		abort();
-	codes = enters = leaves = threads = lost_enters = running = last_tid = 0;
+	codes = enters = leaves = threads = lost_enters = running = last_tid = raised = 0;
 	verdict = VIZ_VERDICT_RECORD;
 }
 
@@ -117,7 +136,7 @@ static void put(unsigned int kind, uint64_t clock, uint64_t what)
 		(struct viz_rec_event){.when = clock << 8 | kind, .what = what};
 }
 
-static void put_code(uint32_t id, uint32_t place, const char *name)
+static void put_named(uint32_t id, uint32_t place, const char *name, enum viz_rec_named what)
 {
 	struct viz_rec_code c = {
 		.name_size = (uint16_t)strlen(name), .name_kind = 1, .name_ascii = 1};
@@ -126,9 +145,14 @@ static void put_code(uint32_t id, uint32_t place, const char *name)
 
 	memcpy(bytes, &c, sizeof(c));
 	memcpy(bytes + sizeof(c), name, c.name_size);
-	put(VIZ_RECORD_CODE, slots, (uint64_t)place << 32 | id);
+	put((unsigned int)what << 4 | VIZ_RECORD_CODE, slots, (uint64_t)place << 32 | id);
 	for (uint64_t i = 0; i < slots; i++)
 		memcpy(&in.ring->events[in.ring->head++ & MASK], bytes + 16 * i, 16);
+}
+
+static void put_code(uint32_t id, uint32_t place, const char *name)
+{
+	put_named(id, place, name, VIZ_CODE_PYTHON);
 }
 
 static void test_good(void)
@@ -193,6 +217,35 @@ static void test_reject(void)
 	ok(in.ring->codes[9].id == (1 | VIZ_REC_JUDGED), "but later");
 }
 
+static void test_more(void)
+{
+	fresh();
+	put(VIZ_RECORD_THREAD, 100, 7);
+	put_code(1, 9, "f");
+	put_named(2, 10, "builtins.len", VIZ_CODE_C);
+	put(VIZ_RECORD_ENTER, 110, 1);
+	put(VIZ_RECORD_ENTER, 111, 2);
+	put(VIZ_RECORD_LEAVE, 112, 2);
+	put_named(3, 11, "ValueError", VIZ_CODE_EXCEPTION);
+	put(VIZ_RECORD_RAISE, 113, 3);
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(enters == 2 && leaves == 1, "a C function's call");
+	ok(raised == 1 && !strcmp(last_exception, "ValueError"), "an exception's name");
+	verdict = VIZ_VERDICT_DROP_SELF;
+	put_code(4, 12, "g");
+	put(VIZ_RECORD_INSIDE, 114, 1);
+	put(VIZ_RECORD_ENTER, 115, 2);
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(enters == 3, "inside of a function that is recorded");
+	put(VIZ_RECORD_INSIDE, 116, 4);
+	put(VIZ_RECORD_ENTER, 117, 2);
+	put(VIZ_RECORD_INSIDE, 118, 4);
+	put(VIZ_RECORD_RAISE, 119, 3);
+	put(VIZ_RECORD_ENTER, 120, 2);
+	viz_reader__drain(&t, rings, 1, &sink);
+	ok(enters == 4 && raised == 1, "inside of one that is not, and after it");
+}
+
 static void test_hostile(void)
 {
 	int bad = 0;
@@ -232,6 +285,7 @@ int main(void)
 {
 	test_good();
 	test_reject();
+	test_more();
 	test_hostile();
 	clean();
 	return tap_done();

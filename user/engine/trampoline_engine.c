@@ -17,6 +17,8 @@
 #include "../trace/code_names.h"
 #include "trampoline.h"
 
+enum { EXCEPTIONS_MAX = 1 << 16 };
+
 /* What hangs on a target. */
 struct recording {
 	struct viz_session *s;
@@ -88,6 +90,8 @@ static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
 	struct recording *r = ctx;
 	const char **grown;
 
+	if (exception && r->nr_exceptions == EXCEPTIONS_MAX)
+		return 0;
 	if (!exception) {
 		*index = viz_trace__func(r->s->trace, name, "", 0);
 		return *index == UINT32_MAX ? -ENOMEM : 0;

@@ -167,13 +167,6 @@ static NOINLINE uint64_t exception_name(struct viz_rec_live *live, uint64_t exce
 	return enrol(live, place, key_of(hash), 0);
 }
 
-/* What vizbpf has not judged yet it may leave out, with what happens in there. */
-static void say_inside(struct viz_rec_live *live, uint64_t code_id)
-{
-	if (!((code_id | K.judged) & VIZ_REC_JUDGED))
-		say(live, VIZ_RECORD_INSIDE, (uint32_t)code_id);
-}
-
 /*
  * A C function is called, or has returned. The frame of the call is that of its caller, which
  * has no other at the same time, and 1 added. What vizbpf rejects rejects its C calls, too.
@@ -181,47 +174,20 @@ static void say_inside(struct viz_rec_live *live, uint64_t code_id)
 static void *c_edge(void *const *args, unsigned int kind)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
-	uint64_t definition = definition_of((uint64_t)args[2]), tstate, code, id, frame;
-	int leave = (kind & 15) == VIZ_RECORD_LEAVE, taken;
-	struct viz_rec_thread *thread;
+	uint64_t definition = definition_of((uint64_t)args[2]), tstate, code, id;
+	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
 
 	if (!definition || (unlikely(!live->ring) && !without_ring()))
 		return (void *)K.none;
 	tstate = current_tstate();
 	code = admit(live, word(tstate, K.tstate_native), (uint64_t)args[0]);
-	if (unlikely(code & VIZ_REC_REJECT)) {
-		if (code != LOST)
-			return not_recorded(!leave);
-		lost(live, leave);
-		return (void *)K.none;
-	}
-	id = c_function(live, (uint64_t)args[2], definition, !leave);
-	if (unlikely(id & VIZ_REC_REJECT)) {
-		if (id == LOST && !leave)
-			lost(live, 0);
-		return (void *)K.none;
-	}
-	frame = current_frame(tstate) | 1;
-	thread = (struct viz_rec_thread *)live->thread;
-	if (unlikely(RING_AREA.filter) &&
-	    !(leave ? ends(thread, frame) : begins(thread, id, frame) == TAKEN))
-		return (void *)K.none;
-	if (unlikely(RING_AREA.chains)) {
-		if (leave)
-			live->innermost = frame - 1;
-		else
-			chain(live, frame, frame - 1);
-	}
-	taken = room(live, 2);
-	if (taken && !leave)
-		say_inside(live, code);
-	frame = frame << 32 | (uint32_t)id;
-	taken = taken && (leave ? put_leave(live, kind, frame) : put_enter(live, kind, frame));
-	if (unlikely(!taken)) {
-		if (!leave)
-			ends(thread, frame >> 32);
-		lost(live, leave);
-	}
+	if (unlikely(code & VIZ_REC_REJECT) && code != LOST)
+		return not_recorded(!leave);
+	id = code == LOST ? LOST : c_function(live, (uint64_t)args[2], definition, !leave);
+	if (likely(!(id & VIZ_REC_REJECT)))
+		edge(live, id, current_frame(tstate) | 1, kind, code);
+	else if (id == LOST && !leave)
+		lost(live, 0);
 	return (void *)K.none;
 }
 

@@ -35,22 +35,55 @@ static INLINE uint64_t current_tstate(void)
 	return likely(KEEP_PAGE.holder) ? *(uint64_t *)KEEP_PAGE.holder : ask_tstate();
 }
 
-#ifdef MORE
-#include "events.h"
-#endif
+/* What vizbpf has not judged yet it may leave out, with what happens in there. */
+static void say_inside(struct viz_rec_live *live, uint64_t code_id)
+{
+	if (!((code_id | K.judged) & VIZ_REC_JUDGED))
+		say(live, VIZ_RECORD_INSIDE, (uint32_t)code_id);
+}
 
-#ifdef MORE
+#ifdef MORE /* less code before less time: more of it has to find room */
 #define SHORT_WAY NOINLINE
 #else
 #define SHORT_WAY INLINE
 #endif
 
-static SHORT_WAY void *monitor(void *const *args, unsigned int kind, int can_disable)
+/* @inside: the id word of the code where a C function is called; else 0. */
+static SHORT_WAY void edge(struct viz_rec_live *live, uint64_t id, uint64_t frame,
+			   unsigned int kind, uint64_t inside)
+{
+	struct viz_rec_thread *thread = (struct viz_rec_thread *)live->thread;
+	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
+	uint64_t what = frame << 32 | (uint32_t)id;
+
+	if (unlikely(RING_AREA.filter) &&
+	    !(leave ? ends(thread, frame) : begins(thread, id, frame) == TAKEN))
+		return;
+	if (unlikely(RING_AREA.chains)) {
+		uint64_t caller = frame & 1 ? frame - 1 : caller_of(frame);
+
+		if (leave)
+			live->innermost = not_rejected(live, caller);
+		else
+			chain(live, frame, caller);
+	}
+	if (inside && !leave && room(live, 2))
+		say_inside(live, inside);
+	if (likely(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))
+		return;
+	if (!leave) /* vizbpf will not know of it */
+		ends(thread, frame);
+	lost(live, leave);
+}
+
+#ifdef MORE
+#include "events.h"
+#endif
+
+static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
-	uint64_t code = (uint64_t)args[0], tstate, id, frame, what;
-	struct viz_rec_thread *thread;
-	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
+	uint64_t code = (uint64_t)args[0], tstate, id;
 
 	if (unlikely(!live->ring) && !without_ring())
 		return not_recorded(can_disable);
@@ -59,26 +92,10 @@ static SHORT_WAY void *monitor(void *const *args, unsigned int kind, int can_dis
 	if (unlikely(id & VIZ_REC_REJECT)) {
 		if (id != LOST)
 			return not_recorded(can_disable);
-		lost(live, leave);
+		lost(live, (kind & 15) == VIZ_RECORD_LEAVE);
 		return (void *)K.none;
 	}
-	frame = current_frame(tstate);
-	thread = (struct viz_rec_thread *)live->thread;
-	if (unlikely(RING_AREA.filter) &&
-	    !(leave ? ends(thread, frame) : begins(thread, id, frame) == TAKEN))
-		return (void *)K.none;
-	if (unlikely(RING_AREA.chains)) {
-		if (leave)
-			live->innermost = not_rejected(live, caller_of(frame));
-		else
-			chain(live, frame, caller_of(frame));
-	}
-	what = frame << 32 | (uint32_t)id;
-	if (unlikely(!(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))) {
-		if (!leave) /* vizbpf will not know of it */
-			ends(thread, frame);
-		lost(live, leave);
-	}
+	edge(live, id, current_frame(tstate), kind, 0);
 	return (void *)K.none;
 }
 

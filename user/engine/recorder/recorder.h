@@ -36,7 +36,7 @@ enum viz_rec_layout {
 	/* a gap before it: else the kernel joins the two mappings, and their name changes */
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
 	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
-	VIZ_REC_IMAGE_MAX = 11264,
+	VIZ_REC_IMAGE_MAX = 12288,
 	VIZ_REC_CONSTS_SIZE = 512, /* bytes reserved for struct viz_rec_consts */
 	VIZ_REC_PIECES = 8, /* parts in which the image travels into the target */
 };
