@@ -7,7 +7,7 @@
 Each PYTHON has the extension installed (and viztracer, to be compared with it). Two tables:
 
 * custom events: nanoseconds of each kind, nobody listening and (as root, with a built vizbpf)
-  traced from outside;
+  traced from outside, from Python and from C (vizbpf.h, where there is a compiler);
 * the in-process recorder: nanoseconds added to a Python call and to a C call, beside VizTracer's
   on the same program.
 
@@ -64,9 +64,71 @@ print("ready", flush=True)
 sys.stdin.readline()
 n, runs = (2000, 20) if vizbpf.enabled() else (20000, 40)
 base = least(nothing, n, runs)
-print({f.__name__: least(f, n, runs) - base for f in (instant_plain, instant_args, counter_number,
-      begin_alone, end_alone, flow, async_one, with_event, with_ready)}, vizbpf.enabled(), flush=True)
+costs = {f.__name__: least(f, n, runs) - base for f in (instant_plain, instant_args, counter_number,
+         begin_alone, end_alone, flow, async_one, with_event, with_ready)}
+if len(sys.argv) > 1:
+    import ctypes
+    library = ctypes.CDLL(sys.argv[1])
+    library.measure.restype = ctypes.c_double
+    limit = time.monotonic() + 5
+    while vizbpf.enabled() and not library.heard() and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert bool(library.heard()) == vizbpf.enabled(), "vizbpf does not listen to the C library"
+    costs.update({kind: library.measure(i, n * 10) for i, kind in enumerate(("C_instant", "C_begin_or_end"))})
+print(costs, vizbpf.enabled(), flush=True)
 """
+
+C_EVENTS = """
+#include <time.h>
+#include <vizbpf.h>
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+int heard(void) { return vizbpf_enabled(); }
+#define LEAST(body)                                                                             \\
+	for (int run = 0; run < 20; run++) {                                                    \\
+		double begin = now();                                                           \\
+		for (int i = 0; i < n; i++) {                                                   \\
+			body;                                                                   \\
+			__asm__ volatile("" ::: "memory");                                      \\
+		}                                                                               \\
+		double took = now() - begin;                                                    \\
+		least = took < least ? took : least;                                            \\
+	}
+/* Nanoseconds an event of @kind, the loop taken off. */
+double measure(int kind, int n)
+{
+	double least = 1e30, loop;
+
+	LEAST((void)0);
+	loop = least;
+	least = 1e30;
+	if (kind == 0)
+		LEAST(vizbpf_instant("x", NULL, NULL))
+	else
+		LEAST(vizbpf_begin("x", NULL, NULL); vizbpf_end("x"))
+	return (least - loop) / n / (kind == 0 ? 1 : 2);
+}
+"""
+
+
+def c_library(python, folder):
+    """The arguments that make EVENTS measure C events too."""
+    include = subprocess.run([python, "-c", "import vizbpf; print(vizbpf.get_include())"],
+                             stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+    source, library = os.path.join(folder, "events.c"), os.path.join(folder, "events.so")
+    with open(source, "w") as file:
+        file.write(C_EVENTS)
+    try:
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-I", include, source, "-o", library], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [library]
+
 
 CALLS = LOOP + """
 mode = sys.argv[1]
@@ -96,9 +158,9 @@ print(result)
 """
 
 
-def run_events(python, program):
+def run_events(python, program, library):
     """{kind: ns}; @program: a vizbpf that listens, or None. None when it could not."""
-    process = subprocess.Popen([python, "-c", EVENTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    process = subprocess.Popen([python, "-c", EVENTS] + library, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                universal_newlines=True)
     tracer = None
     with tempfile.TemporaryDirectory() as folder:
@@ -141,10 +203,12 @@ def in_turns(variants, rounds):
 
 
 def measure(python, options):
-    variants = {"idle": lambda: run_events(python, None)}
-    if options.vizbpf and os.access(options.vizbpf, os.X_OK) and not os.geteuid():
-        variants["traced"] = lambda: run_events(python, options.vizbpf)
-    events = in_turns(variants, options.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        library = c_library(python, folder)
+        variants = {"idle": lambda: run_events(python, None, library)}
+        if options.vizbpf and os.access(options.vizbpf, os.X_OK) and not os.geteuid():
+            variants["traced"] = lambda: run_events(python, options.vizbpf, library)
+        events = in_turns(variants, options.rounds)
     modes = ("plain", "vizbpf-python", "viztracer-python", "vizbpf-all", "viztracer-all")
     calls = in_turns({mode: lambda mode=mode: run_calls(python, mode) for mode in modes}, options.rounds)
     return {"events": events, "calls": calls}
@@ -155,7 +219,7 @@ def show(python, result):
     print("  %-20s %10s %10s   (ns an event)" % ("event", "idle", "traced"))
     for kind, idle in result["events"]["idle"].items():
         traced = result["events"].get("traced", {}).get(kind)
-        print("  %-20s %10.0f %10s" % (kind, idle, "-" if traced is None else "%.0f" % traced))
+        print("  %-20s %10.1f %10s" % (kind, idle, "-" if traced is None else "%.0f" % traced))
     plain = result["calls"]["plain"]
     print("  %-20s %10s %10s %8s   (ns added to a call)" % ("recorder", "vizbpf", "VizTracer", "ratio"))
     for what, kind, measured in (("Python, C left out", "python", "python_calls"),

@@ -481,9 +481,10 @@ static int check(struct viz_options *opt, int argc, char **argv)
 	opt->launches = optind < argc || opt->launch.module;
 	opt->launch.argv = argv + optind;
 	if (opt->inside && !opt->launches) {
-		viz_error("arguments, results, tasks, collections, audit events and prints are seen "
-			  "from inside a process only: start the program with vizbpf, or call "
-			  "VizTracer() in it (docs/extension.md)");
+		viz_error(
+			"arguments, results, tasks, collections, audit events and prints are seen "
+			"from inside a process only: start the program with vizbpf, or call "
+			"VizTracer() in it (docs/extension.md)");
 		return -EINVAL;
 	}
 	if (!opt->launches && !viz_select__any(&opt->select)) {

@@ -10,8 +10,11 @@ from .tracer import VizTracer
 
 
 def run_cell(shell, line, cell, namespace):
-    """Runs the cell's code recorded; returns the tracer."""
-    options = options_module.parse(shlex.split(line) + ["cell"])
+    """Runs the cell's code recorded; returns the tracer, or None when the options are wrong."""
+    try:
+        options = options_module.parse(shlex.split(line) + ["cell"])
+    except SystemExit:  # it has said what is wrong, or helped
+        return None
     path = options_module.output_path(options, os.getpid())
     code = compile(shell.transform_cell(cell), "<cell>", "exec")
     tracer = VizTracer(output_file=path, verbose=0, file_info=not options.no_file_info,

@@ -384,7 +384,7 @@ def test_pytest_plugin():
                         os.path.join(here, "t.json"), cwd=here)
         assert "1 failed, 1 passed" in result.stdout and "events in" in result.stdout, result
         trace = load(os.path.join(here, "t.json"))
-        assert len(find(trace, "helper")) == 2
+        assert sum("test_it.py" in e["name"] for e in find(trace, "helper")) == 2
         assert [n for n in names(trace, "B") if n.startswith("test: ")] == [
             "test: test_it.py::test_a", "test: test_it.py::test_b"]
         assert "failed: test_it.py::test_b" in names(trace, "i")
@@ -413,3 +413,6 @@ def test_jupyter_magic():
         shell.registered("-q -o %s --log_func_args" % out, "def cell(x): return x\nresult = cell(given)\n")
         assert shell.user_ns["result"] == 3
         assert find(load(out), "cell")[0]["args"]["func_args"] == {"x": "3"}
+        del shell.user_ns["result"]
+        shell.registered("--no-such-option", "result = 1")  # must not end the session
+        assert "result" not in shell.user_ns
