@@ -126,9 +126,9 @@ static void name_threads(struct viz_live_names *names, struct viz_session *s, st
 	for (i = 0; i < nr; i++) {
 		const struct viz_python_thread *thread = &names->threads[i];
 
-		if (viz_hash__get(&s->by_tid, (uint64_t)thread->tid, &index) &&
+		if (thread->name[0] && viz_hash__get(&s->by_tid, (uint64_t)thread->tid, &index) &&
 		    s->lanes[index].target == t)
-			set_name(s, &s->trace->tracks[s->lanes[index].track].name, thread->name);
+			viz_session__name_thread(s, &s->lanes[index], thread->name);
 	}
 }
 
@@ -197,6 +197,15 @@ void viz_live_names__tick(struct viz_live_names *names, struct viz_session *s, s
 	e->next = now + e->wait;
 	e->lanes = s->nr_lanes;
 	look(names, s, t, e);
+}
+
+void viz_live_names__threads(struct viz_live_names *names, struct viz_session *s,
+			     struct viz_target *t)
+{
+	struct entry *e = names && t->interp.build ? find_entry(names, t) : NULL;
+
+	if (e)
+		name_threads(names, s, t, e);
 }
 
 void viz_live_names__last(struct viz_live_names *names, struct viz_session *s, struct viz_target *t)

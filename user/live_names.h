@@ -18,6 +18,9 @@ void viz_live_names__free(struct viz_live_names *names);
  * Updates trace->processes[].name and trace->tracks[].name; the writers read them at the end. */
 void viz_live_names__tick(struct viz_live_names *names, struct viz_session *s,
 			  struct viz_target *t);
+/* Looks for the names of threads now: one is new, and its name decides (--threads). */
+void viz_live_names__threads(struct viz_live_names *names, struct viz_session *s,
+			     struct viz_target *t);
 /* Looks now if the process is still there, and forgets it. */
 void viz_live_names__last(struct viz_live_names *names, struct viz_session *s,
 			  struct viz_target *t);

@@ -205,6 +205,9 @@ void viz_summary__end(struct viz_session *s, int err)
 		 viz_text__count(lost, sizeof(lost), s->trace->lost));
 	print_processes(s);
 	print_hottest(s);
+	if (!s->trace->calls && s->opt->filter.any && !s->opt->filter.keep_callees)
+		viz_info("  the filters left no call: one that is left out by its file takes what "
+			 "it calls with it, unless --keep-callees is given");
 	size_text(viz_output__size(s->writer->out), size, sizeof(size));
 	if (!strcmp(s->opt->path, "-"))
 		return;

@@ -340,6 +340,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 	lane->muted = is_muted(s, lane);
 	if (!viz_thread_name__get(t->pid, tid, name, sizeof(name)))
 		viz_session__name_thread(s, lane, name);
+	if (s->opt->threads)
+		viz_live_names__threads(s->names, s, t);
 	return lane;
 }
 
