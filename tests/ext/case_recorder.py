@@ -2,7 +2,9 @@
 """The in-process recorder: exact, filtered, bounded."""
 import asyncio
 import collections
+import contextlib
 import gc
+import io
 import json
 import os
 import random
@@ -183,7 +185,10 @@ def test_exceptions_are_shown_on_request():
         except ValueError:
             pass
 
-    trace = recorded(catches, log_exception=True)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        trace = recorded(catches, log_exception=True)
+    assert ("needs CPython 3.12" in said.getvalue()) == (sys.version_info < (3, 12)), said.getvalue()
     if sys.version_info >= (3, 12):
         assert names(trace, "i") == ["exception raised", "exception caught"]
         assert find(trace, "exception raised")[0]["args"] == {"exception": "ValueError('x')"}
@@ -463,3 +468,32 @@ def test_a_hostile_file_is_no_harm():
         except OSError:
             return
         raise AssertionError("a file of another kind was read")
+
+
+_FORKS_IN_REPR = """
+import os, sys
+class Forks:
+    def __repr__(self):
+        pid = os.fork()
+        if pid: os.waitpid(pid, 0)
+        return "in the child" if not pid else "in the parent"
+def takes(a): return 1
+def after(): pass
+def program():
+    takes(Forks()); after()
+program()
+"""
+
+
+def test_a_repr_that_forks():
+    with folder() as here:
+        script = write(os.path.join(here, "program.py"), _FORKS_IN_REPR)
+        out = os.path.join(here, "out.json")
+        done = python("-m", "vizbpf", "-q", "--log-func-args", "-o", out, script)
+        assert done.returncode == 0 and not done.stderr, done
+        with open(out) as file:
+            trace = json.load(file)
+        seen = collections.Counter((e["ph"], short(e["name"])) for e in trace["traceEvents"])
+        assert seen["X", "after"] == 2 and seen["X", "takes"] == 2 and seen["X", "program"] == 2, seen
+        values = sorted(e["args"]["func_args"]["a"] for e in find(trace, "takes"))
+        assert values == ["in the child", "in the parent"], values
