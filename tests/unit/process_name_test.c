@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "target/process_name.h"
@@ -126,6 +127,8 @@ static void test_hostile(void)
 static void test_live(void)
 {
 	char buf[VIZ_PROCESS_NAME_MAX];
+	siginfo_t info;
+	pid_t zombie;
 
 	prctl(PR_SET_NAME, "nimble");
 	viz_thread_name__get(getpid(), getpid(), buf, sizeof(buf));
@@ -135,6 +138,12 @@ static void test_live(void)
 	check(buf, "a?b?", __LINE__);
 	check(viz_process_name__get(0x7ffffff0, buf, sizeof(buf)) ? "gone" : "there", "gone",
 	      __LINE__);
+	zombie = fork();
+	if (!zombie)
+		_exit(0);
+	waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT);
+	check(viz_process_name__get(zombie, buf, sizeof(buf)) ? "gone" : "there", "gone", __LINE__);
+	waitpid(zombie, NULL, 0);
 	check(viz_thread_name__get(getpid(), 0x7ffffff0, buf, sizeof(buf)) ? "gone" : "there",
 	      "gone", __LINE__);
 }

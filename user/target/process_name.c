@@ -245,7 +245,9 @@ int viz_process_name__get(pid_t pid, char *buf, size_t size)
 	n = viz_procfs__read(pid, "cmdline", cmdline, sizeof(cmdline));
 	viz_process_name__from(cmdline, n > 0 ? (size_t)n : 0, status.comm, buf, size);
 	/* one that is ending has a name still, but no arguments any more */
-	return n <= 0 && (viz_procfs__status(pid, &status) || status.kernel) ? -ESRCH : 0;
+	if (n <= 0 && (viz_procfs__status(pid, &status) || status.kernel || status.state == 'Z'))
+		return -ESRCH;
+	return 0;
 }
 
 int viz_process_name__cmdline(pid_t pid, char *buf, size_t size)
