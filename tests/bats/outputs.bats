@@ -94,6 +94,15 @@ calls_of() {
 	run "$VIZBPF" convert bad.json out.json
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"bad.json: byte "*": broken event"* ]]
+	echo '{"nodes": []}' >other.json
+	run "$VIZBPF" convert other.json new.json
+	[ "$status" -eq 1 ]
+	[[ "$output" == 'vizbpf: other.json: byte 12: this is no trace: no "traceEvents" in it' ]]
+	[ ! -e new.json ]
+	echo '[{"ph": "X", "pid": 1, "tid": 1, "ts": null, "dur": 1, "name": "f"}]' >null.json
+	run "$VIZBPF" convert null.json out.json
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"null.json: 1 event without a readable ph, ts, dur or name left out, the first at byte 1"* ]]
 	echo precious >keep.json
 	run "$VIZBPF" convert /dev/null keep.json
 	[ "$status" -eq 1 ]

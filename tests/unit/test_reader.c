@@ -108,7 +108,8 @@ static void reads(const char *json, const char *want, int err, const char *messa
 static void test_forms(void)
 {
 	reads("[]", "", 0, NULL);
-	reads("{}", "", 0, NULL);
+	reads("{}", "", -EBADMSG, "byte 2: this is no trace: no \"traceEvents\" in it");
+	reads("{\"nodes\":[1,2]}", "", -EBADMSG, "byte 15: this is no trace");
 	reads(" \n { \"traceEvents\" : [ ] , \"x\" : [1,{\"a\":\"]}\"}] } ", "", 0, NULL);
 	reads("[" X("1", "2", "f (/a.py:3)") "]", "1.2 1000+2000 f|/a.py|3 0\n", 0, NULL);
 	reads("[" X("1", "2", "f") ",\n]", "1.2 1000+2000 f||0 0\n", 0, NULL);

@@ -58,10 +58,15 @@ int viz_reader__read(const char *path, struct viz_trace *trace, const struct viz
 	/* what came before an error is delivered all the same */
 	finished = viz_intake__finish(r.intake);
 	err = err ? err : finished;
+	if (r.broken)
+		viz_warn("%s: %llu event%s without a readable ph, ts, dur or name left out, the "
+			 "first at byte %llu",
+			 path, (unsigned long long)r.broken, r.broken == 1 ? "" : "s",
+			 (unsigned long long)r.first_broken);
 	skipped = viz_intake__skipped(r.intake);
 	if (skipped)
-		viz_info("%s: %llu events of kinds that have no place in a call trace are left out",
-			 path, (unsigned long long)skipped);
+		viz_info("%s: %llu event%s of kinds that have no place in a call trace left out",
+			 path, (unsigned long long)skipped, skipped == 1 ? "" : "s");
 cleanup:
 	viz_intake__free(r.intake);
 	viz_input__close(&r.input);

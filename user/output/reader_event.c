@@ -410,24 +410,28 @@ static int take_call(const struct viz_json_event *e, struct viz_reading *r, uint
 	return err;
 }
 
+/* One that nobody can make sense of. */
+static int leave_out(struct viz_reading *r)
+{
+	if (!r->broken++)
+		r->first_broken = viz_input__offset(&r->input);
+	return 0;
+}
+
 int viz_json_event__take(const struct viz_json_event *e, struct viz_reading *r)
 {
 	uint64_t ts, dur = 0;
 	uint32_t track;
 	char phase;
 
-	if (e->ph.type != '"' || e->ph.len != 1) {
-		viz_intake__skip(r->intake);
-		return 0;
-	}
+	if (e->ph.type != '"' || e->ph.len != 1)
+		return leave_out(r);
 	phase = *e->ph.p;
 	if (phase == 'M')
 		return take_metadata(e, r);
 	if (!get_time(&e->ts, &ts) || (phase == 'X' && e->dur.type && !get_time(&e->dur, &dur)) ||
-	    (phase != 'E' && e->name.type != '"')) {
-		viz_intake__skip(r->intake);
-		return 0;
-	}
+	    (phase != 'E' && e->name.type != '"'))
+		return leave_out(r);
 	track = viz_intake__track(r->intake, get_number(&e->pid), get_number(&e->tid));
 	if (track == UINT32_MAX)
 		return -ENOMEM;

@@ -324,13 +324,14 @@ static int read_file_info(struct viz_reading *r)
 static int read_object(struct viz_reading *r)
 {
 	struct viz_buffer key = {0};
-	bool there = false, first = true;
+	bool there = false, first = true, any = false;
 	int err = expect(r, '{');
 
 	for (; !err; first = false) {
 		err = next_member(r, first, &key, &there);
 		if (err || !there)
 			break;
+		any |= !strcmp(key.data, "traceEvents");
 		if (!strcmp(key.data, "traceEvents"))
 			err = read_events(r);
 		else if (!strcmp(key.data, "viztracer_metadata") ||
@@ -342,7 +343,7 @@ static int read_object(struct viz_reading *r)
 			err = skip_value(r);
 	}
 	viz_buffer__free(&key);
-	return err;
+	return err || any ? err : broken(r, "this is no trace: no \"traceEvents\" in it");
 }
 
 int viz_reading__json(struct viz_reading *r)
