@@ -97,7 +97,7 @@ calls_of() {
 	echo '{"nodes": []}' >other.json
 	run "$VIZBPF" convert other.json new.json
 	[ "$status" -eq 1 ]
-	[[ "$output" == 'vizbpf: other.json: byte 12: this is no trace: no "traceEvents" in it' ]]
+	[[ "$output" == 'vizbpf: other.json: byte 13: this is no trace: no "traceEvents" in it' ]]
 	[ ! -e new.json ]
 	echo '[{"ph": "X", "pid": 1, "tid": 1, "ts": null, "dur": 1, "name": "f"}]' >null.json
 	run "$VIZBPF" convert null.json out.json
