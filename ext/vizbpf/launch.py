@@ -414,9 +414,8 @@ def main(arguments):
     _launch.tracer.process_name = _shown_name(options)
     _hook_ends()
     if not options.quiet:
-        print("vizbpf: recording from inside the process%s" % (
-            " (root would add: processes that run already, other users' and containers')"
-            if os.geteuid() else ", which --log-func-args and its like need"), file=sys.stderr)
+        print("vizbpf: recording from inside the process (root would add, from outside: processes "
+              "that run already, other users' and containers')", file=sys.stderr)
     if is_command:
         return _run_command(options.command)
     # The user's program must not find the name of our package in its way.
