@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -460,6 +461,9 @@ int viz_session__run(struct viz_options *opt)
 	struct viz_session session = {.opt = opt, .signals = -1}, *s = &session;
 	int err, end_err;
 
+	/* Symbol tables and the kernel's types are read once: what they took goes back. By itself
+	 * glibc would raise this limit with the first of them and keep the rest. */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	err = prepare(s, opt);
 	if (err)
 		goto cleanup;

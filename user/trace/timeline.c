@@ -526,9 +526,16 @@ void viz_lane__lost(struct viz_lane *lane, uint64_t ts, uint64_t calls)
 
 int viz_lane__close(struct viz_lane *lane, uint64_t ts)
 {
-	for (size_t i = 0; i < lane->nr_fibers; i++)
-		while (lane->fibers[i].nr)
-			pop(lane->tl, &lane->fibers[i], ts, VIZ_CALL_UNFINISHED);
+	for (size_t i = 0; i < lane->nr_fibers; i++) {
+		struct fiber *f = &lane->fibers[i];
+
+		while (f->nr)
+			pop(lane->tl, f, ts, VIZ_CALL_UNFINISHED);
+		/* most are closed for good, and a program can have many threads in its life */
+		free(f->calls);
+		f->calls = NULL;
+		f->cap = 0;
+	}
 	lane->cur = 0;
 	return lane->tl->err;
 }
