@@ -51,38 +51,82 @@ struct task_struct___hold {
 	struct mm_struct___hold *mm;
 	struct task_struct___hold *real_parent;
 	struct signal_struct___hold *signal;
+	unsigned int ptrace;
 };
 
 #pragma clang attribute pop
+
+struct viz_exe_name {
+	char text[24];
+};
+
+/* The name of the file that a process runs; empty for the kernel's own. */
+static __always_inline void read_exe_name(struct task_struct___hold *task, struct viz_exe_name *to)
+{
+	const unsigned char *name = BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name);
+
+	__builtin_memset(to, 0, sizeof(*to));
+	bpf_probe_read_kernel_str(to->text, sizeof(to->text), name);
+}
+
+static __always_inline bool has_at(const struct viz_exe_name *name, int at, const char *word,
+				   int size)
+{
+	int i;
+
+	for (i = 0; i < size; i++)
+		if (name->text[at + i] != word[i])
+			return false;
+	return true;
+}
+
+/* Whether the file that the current process runs has "python" in its name. */
+static __always_inline bool runs_python(void)
+{
+	struct viz_exe_name name;
+	int i;
+
+	read_exe_name((void *)bpf_get_current_task(), &name);
+	for (i = 0; i < 18; i++)
+		if (has_at(&name, i, "python", 6))
+			return true;
+	return false;
+}
 
 /*
  * An interactive shell waits for jobs that stop, too: it would take the terminal back and leave
  * the program in the background. Such a job is a process group that its parent is not in.
  */
-static __always_inline bool is_shell_job(void)
+static __always_inline bool is_shell_job(struct task_struct___hold *task)
 {
-	struct task_struct___hold *task = (void *)bpf_get_current_task();
-
 	return BPF_CORE_READ(task, signal, tty) &&
 	       BPF_CORE_READ(task, signal, pids[2]) == BPF_CORE_READ(task, signal, pids[1]) &&
 	       BPF_CORE_READ(task, signal, pids[2]) !=
 		       BPF_CORE_READ(task, real_parent, signal, pids[2]);
 }
 
-/* Whether the file that the current process runs has "python" in its name. */
-static __always_inline bool runs_python(void)
+#define BEGINS(name, word) has_at(&(name), 0, word, sizeof(word) - 1)
+#define IS(name, word) has_at(&(name), 0, word, sizeof(word))
+
+/*
+ * Whether nobody acts on it when the current process stops for a moment. su, runuser and sudo
+ * stop themselves as their child does, and nobody lets them go on (util-linux login-utils/su-common.c,
+ * create_watching_parent()); a debugger reports it. So only where the parent is known to wait
+ * for the end alone.
+ */
+static __always_inline bool stops_unseen(void)
 {
 	struct task_struct___hold *task = (void *)bpf_get_current_task();
-	const unsigned char *name = BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name);
-	char text[24] = {};
-	int i;
+	struct viz_exe_name name;
 
-	bpf_probe_read_kernel_str(text, sizeof(text), name);
-	for (i = 0; i < 18; i++)
-		if (text[i] == 'p' && text[i + 1] == 'y' && text[i + 2] == 't' &&
-		    text[i + 3] == 'h' && text[i + 4] == 'o' && text[i + 5] == 'n')
-			return true;
-	return false;
+	if (BPF_CORE_READ(task, ptrace) || is_shell_job(task))
+		return false;
+	read_exe_name(BPF_CORE_READ(task, real_parent), &name);
+	return BEGINS(name, "python") || BEGINS(name, "vizbpf") || IS(name, "sh") ||
+	       IS(name, "dash") || IS(name, "bash") || IS(name, "busybox") || IS(name, "systemd") ||
+	       IS(name, "init") || IS(name, "tini") || IS(name, "docker-init") ||
+	       IS(name, "dumb-init") || IS(name, "conmon") || BEGINS(name, "containerd-shim") ||
+	       IS(name, "runc") || IS(name, "crun") || IS(name, "timeout") || IS(name, "make");
 }
 
 /* True when the current process stops before it goes on in user mode. */
@@ -90,7 +134,7 @@ static __always_inline bool hold_current(__u32 tgid)
 {
 	struct viz_guard_state fresh = {}, *guard;
 
-	if (!hold_enabled || is_shell_job())
+	if (!hold_enabled || !stops_unseen())
 		return false;
 	bpf_map_update_elem(&guards, &tgid, &fresh, BPF_NOEXIST);
 	guard = bpf_map_lookup_elem(&guards, &tgid);

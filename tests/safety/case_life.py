@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes, threads and interpreters that come and go."""
 import os
+import shlex
+import shutil
 import signal
+import subprocess
 
 from cases import each, glob_libpython, leftovers, read_ready, scenario, some
-from harness import Skip, Subject, Tracer, check, equal, proc_state, wait_for
+from harness import (PATIENCE, VIZBPF, Failure, Skip, Subject, Tracer, check, equal, proc_state, scratch,
+                     wait_for)
 
 
 @scenario
@@ -107,6 +111,30 @@ def ends_while_traced(args):
     check(tracer.wait() > 0, "attached to a zombie")
     check(str(subject.pid) in tracer.said, "no reason: " + tracer.said)
     subject.process.wait()
+
+
+@scenario
+def under_su(args):
+    """su stops itself when its child stops, and nobody lets it go on: its child must not stop"""
+    if not shutil.which("su"):
+        raise Skip("there is no su")
+
+    def run(python):
+        program = "exec " + " ".join(map(shlex.quote, python.command("-S", "-c", "print(6 * 7)")))
+        for _ in range(3):
+            launch = subprocess.Popen(
+                [VIZBPF, "-q", "-o", scratch("su.json"), "--", "su", "root", "-s", "/bin/sh", "-c", program],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+            try:
+                equal(launch.communicate(timeout=PATIENCE)[0], b"42\n", "what it printed")
+            except subprocess.TimeoutExpired:
+                raise Failure("su does not end")
+            finally:
+                if launch.poll() is None:
+                    os.killpg(launch.pid, signal.SIGKILL)
+            equal(launch.returncode, 0, "exit status")
+
+    each(some(args, few=True), run)
 
 
 @scenario

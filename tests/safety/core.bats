@@ -26,6 +26,7 @@ load common.bash
 @test "company: another tracer's USDT semaphores" { scenario --core foreign_semaphores; }
 @test "company: a second vizbpf is told who holds the process" { scenario --core second_vizbpf; }
 @test "life: a stopped target stays stopped" { scenario --core stopped_target; }
+@test "life: started by su, which minds stops" { scenario --core under_su; }
 @test "life: the first thread ends before the others" { scenario --core leader_is_gone; }
 @test "life: the target ends, is killed, is a zombie" { scenario --core ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --core --times 10 forks_execs_threads; }

@@ -28,6 +28,7 @@ load common.bash
 @test "company: another tracer's USDT semaphores" { scenario foreign_semaphores; }
 @test "company: a second vizbpf is told who holds the process" { scenario second_vizbpf; }
 @test "life: a stopped target stays stopped" { scenario stopped_target; }
+@test "life: started by su, which minds stops" { scenario under_su; }
 @test "life: the first thread ends before the others" { scenario leader_is_gone; }
 @test "life: the target ends, is killed, is a zombie" { scenario ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --times 200 forks_execs_threads; }
