@@ -257,6 +257,27 @@ await test("html: names that are markup stay text, nothing is fetched", unwritab
 	await page.context().close();
 });
 
+await test("svg: the callers are seen first, a click zooms, Escape shows all", unwritable(".svg"), async () => {
+	const page = await newPage(browser);
+	await page.goto("file://" + sample(".svg"));
+	const frame = name => page.locator(`g.f[data-n^="${name}"] rect`).first();
+	const root = await frame("python3 server.py").boundingBox();
+	assert.ok(root.y < 100 && root.width > 1200, `the process is at the top and fills the window: ${JSON.stringify(root)}`);
+	const before = await frame("Request.query").boundingBox();
+	await frame("Request.query").click();
+	const zoomed = await frame("Request.query").boundingBox();
+	assert.ok(zoomed.width > before.width * 2, "zoomed");
+	assert.ok(await page.locator("#reset").isVisible());
+	await page.keyboard.press("Escape");
+	// the pointer gives it a border
+	const again = await frame("Request.query").boundingBox();
+	assert.ok(Math.abs(again.width - before.width) < 3, `${again.width} px, before ${before.width}`);
+	await page.screenshot({ path: join(shots, "svg.png") });
+	assert.deepEqual(page.outside, []);
+	assert.deepEqual(page.errors, []);
+	await page.context().close();
+});
+
 await test("html with the bundled viewer: a file alone shows the trace, a known function is found",
 	   missing("viewer"), async () => {
 	const file = join(work, "bundled.html");

@@ -89,7 +89,8 @@ static int put_frame(struct drawing *d, const struct place *place)
 	double width = (double)node->total * d->scale;
 	double all = (double)d->stacks->nodes[0].total;
 	size_t chars = width > 3 * LETTER ? (size_t)((width - 8) / LETTER) : 0, shown;
-	uint32_t y = HEAD + (d->deepest - place->depth) * ROW;
+	/* callers above: what a browser shows first is where to begin */
+	uint32_t y = HEAD + (place->depth - 1) * ROW;
 
 	d->label.len = 0;
 	viz_spooled__label(d->s, d->stacks, place->node, &d->label);
@@ -202,7 +203,7 @@ static int draw(struct drawing *d, bool measure)
 
 static void put_head(struct drawing *d)
 {
-	uint32_t height = HEAD + (d->deepest + 1) * ROW + 8;
+	uint32_t height = HEAD + d->deepest * ROW + 8;
 
 	viz_buffer__printf(
 		&d->s->buffer,

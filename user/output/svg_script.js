@@ -52,6 +52,13 @@ function search(text) {
 		pattern ? `found: ${(sum * 100 / total).toFixed(1)} %` : "";
 }
 
+/* As wide as the window; elsewhere the picture has the width it was made for. */
+function fit() {
+	const box = svg.viewBox.baseVal, width = Math.max(innerWidth - 16, 600);
+	svg.setAttribute("width", width);
+	svg.setAttribute("height", Math.ceil(box.height * width / box.width));
+}
+
 for (const g of frames) {
 	g.addEventListener("click", () => zoom(g));
 	g.addEventListener("mouseover", () => {
@@ -64,8 +71,12 @@ document.getElementById("search").addEventListener("click", () => {
 	if (text !== null)
 		search(text);
 });
-svg.addEventListener("keydown", event => {
+addEventListener("keydown", event => {
 	if (event.key === "Escape")
 		zoom(null);
 });
+if (window.top === window) {
+	addEventListener("resize", fit);
+	fit();
+}
 draw();
