@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { CLASSES = 22, CLASS_MIN_BITS = 10 };
@@ -41,7 +42,16 @@ int viz_spool__open(int fd)
 
 bool viz_spool__is_file(void)
 {
-	return spool.fd >= 0;
+	return spool.fd >= 0 && spool.size;
+}
+
+/* To grow a file beyond the limit is SIGXFSZ, which a program may not ignore. */
+static bool may_grow(size_t size)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_FSIZE, &limit) &&
+	       (limit.rlim_cur == RLIM_INFINITY || (rlim_t)spool.size + size <= limit.rlim_cur);
 }
 
 static void *map_file(size_t size)
@@ -50,7 +60,7 @@ static void *map_file(size_t size)
 
 	/* The room is taken now: a write into a page that a full filesystem has no room for is
 	 * SIGBUS. */
-	if (spool.fd < 0 || fallocate(spool.fd, 0, spool.size, (off_t)size))
+	if (spool.fd < 0 || !may_grow(size) || fallocate(spool.fd, 0, spool.size, (off_t)size))
 		return MAP_FAILED;
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, spool.fd,
 		  spool.size);

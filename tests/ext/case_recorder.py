@@ -497,3 +497,28 @@ def test_a_repr_that_forks():
         assert seen["X", "after"] == 2 and seen["X", "takes"] == 2 and seen["X", "program"] == 2, seen
         values = sorted(e["args"]["func_args"]["a"] for e in find(trace, "takes"))
         assert values == ["in the child", "in the parent"], values
+
+
+_LIMITED = """
+import os, resource, signal, sys
+from vizbpf import VizTracer
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+tracer = VizTracer(verbose=0, ignore_c_function=True)
+tracer._make_spool = lambda: fd
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+def leaf(a): return a
+tracer.start()
+for i in range(100000): leaf(i)
+tracer.stop()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+tracer.parse()
+print(sum("leaf" in e["name"] for e in tracer.data["traceEvents"]), os.fstat(fd).st_size)
+"""
+
+
+def test_a_file_that_cannot_grow():
+    for limit, size in ((1 << 20, 1 << 20), (1000, 0)):
+        with folder() as here:
+            done = python("-c", _LIMITED, os.path.join(here, "spool"), str(limit))
+            assert done.stdout == "100000 %d\n" % size, done
