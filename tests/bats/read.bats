@@ -289,3 +289,29 @@ PYTHON
 	assert_refused
 	assert_contains "$errors" "make viewer"
 }
+
+@test "stats, tree, diff and convert take far less memory than the trace is large" {
+	"$PYTHON" - <<'PYTHON'
+with open("big.json", "w") as file:
+    file.write('{"traceEvents":[{"ph":"M","pid":7,"tid":7,"name":"process_name","args":{"name":"a"}}')
+    for i in range(150000):
+        at = 1000000 + i * 40
+        for name, begin, dur in (("leaf", 3, 4), ("leaf", 8, 5), ("work", 2, 20), ("main", 0, 30)):
+            file.write(',\n{"ph":"X","pid":7,"tid":%d,"ts":%d.125,"dur":%d.5,"cat":"FEE","name":'
+                       '"%s%d (/srv/app/of/some/usual/length/%s.py:12)"}'
+                       % (7 + i // 1000 % 5, at + begin, dur, name, i % 97, name))
+    file.write("]}\n")
+PYTHON
+	[ "$(stat -c %s big.json)" -gt 72000000 ]
+	"$VIZBPF" convert -q big.json big.pftrace
+	for arguments in "stats big.json" "tree big.json" "diff big.json big.pftrace" \
+		"convert -q big.json out.json.gz" "convert -q big.pftrace out.json" \
+		"convert -q big.json out.svg" "convert -q big.json out.html"; do
+		# shellcheck disable=SC2086
+		peak=$("$PYTHON" -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$VIZBPF" $arguments)
+		echo "$arguments: $peak KB"
+		[ "$peak" -lt 40000 ]
+	done
+}

@@ -232,9 +232,14 @@ int viz_top__draw(struct viz_top *top, FILE *out, uint64_t now, uint64_t lost)
 
 void viz_top__leave(struct viz_top *top, FILE *out)
 {
-	if (top && top->drawn && isatty(fileno(out))) {
-		fputs("\033[?25h\033[?1049l", out);
-		fflush(out);
-		top->drawn = false;
-	}
+	char count[32], span[32];
+
+	if (!top || !top->drawn || !isatty(fileno(out)))
+		return;
+	/* the pictures are gone now; it would look as if nothing had happened */
+	fprintf(out, "\033[?25h\033[?1049l%s calls in %s\n",
+		viz_text__count(count, sizeof(count), top->profile->calls),
+		viz_text__duration(span, sizeof(span), top->last - top->begun));
+	fflush(out);
+	top->drawn = false;
 }
