@@ -379,7 +379,7 @@ static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1,
 		sight(hit.process, hit.tgid, hit.tid);
 		return 0;
 	}
-	if (hit.process->flags & VIZ_PROC_USDT || !find_thread(&hit))
+	if (hit.process->flags & (VIZ_PROC_USDT | VIZ_PROC_INSIDE) || !find_thread(&hit))
 		return 0;
 	sp += hit.build->enter_sp;
 	if (hit.build->flags & VIZ_BUILD_FRAME_ARG0) {
@@ -473,7 +473,8 @@ static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 	__u64 sp = PT_REGS_SP(ctx), caller = 0;
 	__u8 flags = 0;
 
-	if (!find_process(&hit) || hit.process->flags & VIZ_PROC_USDT || !find_thread(&hit))
+	if (!find_process(&hit) || hit.process->flags & (VIZ_PROC_USDT | VIZ_PROC_INSIDE) ||
+	    !find_thread(&hit))
 		return 0;
 	sp += hit.build->leave_sp[site];
 	if (hit.build->flags & VIZ_BUILD_POPS) {

@@ -50,6 +50,8 @@ enum viz_record_kind {
 		15, /* struct viz_enter: a frame that ran before, innermost first; then VIZ_ENTER */
 	VIZ_CALL = 14, /* struct viz_whole: a call that was held back until its end */
 	VIZ_SLOT_EMPTY = 13, /* struct viz_guard: an interpreter without the slot runs in tgid */
+	VIZ_INTERP_COMING = 16, /* struct viz_guard: an interpreter is about to be made in tgid */
+	VIZ_INTERP_ENDS = 17, /* struct viz_guard: this interpreter is about to be destroyed */
 };
 
 /* Head of every record. 16 bytes. */
@@ -256,11 +258,12 @@ enum viz_process_flag {
 	VIZ_PROC_ACTIVE = 1, /* record it */
 	VIZ_PROC_FOLLOW = 2, /* record its children too */
 	VIZ_PROC_SWITCHES = 4, /* it switches C stacks (greenlet): identify calls by frame too */
-	VIZ_PROC_USDT = 8, /* engine usdt, else eval */
+	VIZ_PROC_USDT = 8, /* engine usdt; neither this nor INSIDE: eval */
 	VIZ_PROC_GUARD = 16, /* the slot is set: watch the C stack */
 	VIZ_PROC_ALONE = 32, /* its probes are for it alone: a child has none at first */
 	VIZ_PROC_WANTED = 64, /* chosen, but no interpreter is known in it yet */
 	VIZ_PROC_FRESH = 128, /* just forked, and has no probes yet */
+	VIZ_PROC_INSIDE = 256, /* engine trampoline: its calls do not come from probes */
 };
 
 /* Value of the map `processes`, key: tgid. */
@@ -335,6 +338,12 @@ struct viz_thread {
 	VIZ_U32 low; /* it came near the end of its C stack */
 	VIZ_U32 seen; /* a call of it has been recorded */
 	VIZ_U64 other_tstate; /* the one before, when it changed */
+};
+
+/* Key of the map `known_interpreters`. */
+struct viz_interp_key {
+	VIZ_U64 interp;
+	VIZ_U64 tgid;
 };
 
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */

@@ -51,7 +51,7 @@ static bool uses_jit(const struct viz_target *t)
 	return false;
 }
 
-static const char *known_gaps(const struct viz_target *t)
+const char *viz_entry__known_gaps(const struct viz_target *t)
 {
 	uint32_t version = t->interp.build->info.version >> 16;
 
@@ -116,7 +116,7 @@ int viz_entry__new(struct viz_session *s, struct viz_target *t, const char *reas
 	p->python = viz_trace__string(s->trace, version);
 	p->engine = t->engine->name;
 	p->engine_why = viz_trace__string(s->trace, reason);
-	p->limits = known_gaps(t);
+	p->limits = viz_entry__known_gaps(t);
 	p->hidden = false;
 	t->said = false;
 	viz_entry__tell(s, t);

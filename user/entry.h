@@ -15,4 +15,7 @@ int viz_entry__inherit(struct viz_session *s, struct viz_target *t,
 /* Tells the writer, unless it knows. */
 void viz_entry__tell(struct viz_session *s, struct viz_target *t);
 
+/* What the engine of @t does not see there, in a clause; "": nothing is known. */
+const char *viz_entry__known_gaps(const struct viz_target *t);
+
 #endif

@@ -10,7 +10,8 @@ static bool has_own(const struct viz_probes *probes, pid_t pid)
 {
 	const struct viz_attachment *a = probes->attachments;
 
-	while (a && !(a->build && a->pid == pid))
+	/* a recorder inside is inherited with the memory */
+	while (a && !(a->build && a->pid == pid && a->set != VIZ_PROBES_INSIDE))
 		a = a->next;
 	return a != NULL;
 }
@@ -45,6 +46,19 @@ int viz_probes__processes(struct viz_probes *probes, struct viz_known_process *l
 		nr += !bpf_map_lookup_elem(fd, &key, &list[nr].info);
 	}
 	return nr;
+}
+
+void viz_probes__know_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp, bool known)
+{
+	int fd = bpf_map__fd(probes->skel->maps.known_interpreters);
+	struct viz_interp_key key = {.interp = interp, .tgid = (uint32_t)pid};
+	uint64_t known_value = 0;
+
+	/* one that is being destroyed is known as that */
+	if (known)
+		bpf_map_update_elem(fd, &key, &known_value, BPF_NOEXIST);
+	else
+		bpf_map_delete_elem(fd, &key);
 }
 
 void viz_probes__hold(struct viz_probes *probes, bool on)

@@ -326,22 +326,44 @@ static int attach_usdt(struct viz_probes *probes, struct viz_attachment *a, char
 	return err;
 }
 
+/* An interpreter can be made in several ways, and one of them may go on to another. */
+static int attach_inside(struct viz_probes *probes, struct viz_attachment *a, char *why,
+			 size_t why_size)
+{
+	const struct viz_build *b = a->build;
+	int err = add_link(probes, a, probes->skel->progs.interp_ends, b->fd, b->interp_end, 0, why,
+			   why_size);
+
+	for (unsigned int i = 0; i < sizeof(b->interp_new) / sizeof(*b->interp_new) && !err; i++)
+		err = add_link(probes, a, probes->skel->progs.interp_coming, b->fd,
+			       b->interp_new[i], 0, why, why_size);
+	return err;
+}
+
+static int (*const attach_set[])(struct viz_probes *, struct viz_attachment *, char *, size_t) = {
+	[VIZ_PROBES_EVAL] = attach_eval,
+	[VIZ_PROBES_USDT] = attach_usdt,
+	[VIZ_PROBES_INSIDE] = attach_inside,
+};
+
+static const char *const set_name[] = {"eval", "usdt", "trampoline"};
+
 static struct viz_attachment *find(struct viz_probes *probes, const struct viz_build *build,
-				   bool usdt, pid_t pid)
+				   enum viz_probe_set set, pid_t pid)
 {
 	struct viz_attachment *a;
 
 	for (a = probes->attachments; a; a = a->next)
-		if (a->build == build && a->usdt == usdt && a->pid == pid && build)
+		if (a->build == build && a->set == set && a->pid == pid && build)
 			return a;
 	return NULL;
 }
 
 struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struct viz_build *build,
-					  unsigned int index, bool usdt, pid_t pid,
+					  unsigned int index, enum viz_probe_set set, pid_t pid,
 					  uint64_t code_dealloc, char *why, size_t why_size)
 {
-	struct viz_attachment *a = find(probes, build, usdt, pid);
+	struct viz_attachment *a = find(probes, build, set, pid);
 	uint32_t key = index;
 	int err;
 
@@ -353,7 +375,7 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 	if (!a)
 		return NULL;
 	a->build = build;
-	a->usdt = usdt;
+	a->set = set;
 	a->pid = pid;
 	a->users = 1;
 	a->kept = -1;
@@ -368,17 +390,18 @@ struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struc
 		err = add_link(probes, a, probes->skel->progs.module_create, build->fd,
 			       build->module_create2, 0, why, why_size);
 	if (!err)
-		err = (usdt ? attach_usdt : attach_eval)(probes, a, why, why_size);
+		err = attach_set[set](probes, a, why, why_size);
 	if (err) {
 		free_attachment(a);
 		errno = -err;
 		return NULL;
 	}
 	/* The entry's link, which is the last: its program guards the C stack. */
-	if (!usdt && probes->guardian && build->info.flags & VIZ_BUILD_INLINES && a->nr_links)
+	if (set == VIZ_PROBES_EVAL && probes->guardian && build->info.flags & VIZ_BUILD_INLINES &&
+	    a->nr_links)
 		a->kept = viz_guardian__keep(probes->guardian, a->links[a->nr_links - 1].fd);
 	viz_debug(VIZ_LOG_PROBE, "%s: %u probes attached for %s, pid %d", build->path, a->nr_links,
-		  usdt ? "usdt" : "eval", pid);
+		  set_name[set], pid);
 	a->next = probes->attachments;
 	probes->attachments = a;
 	return a;

@@ -16,6 +16,13 @@
 #include "target/interpreter.h"
 #include "target/select.h"
 
+/* Which programs an engine needs. */
+enum viz_probe_set {
+	VIZ_PROBES_EVAL,
+	VIZ_PROBES_USDT,
+	VIZ_PROBES_INSIDE, /* none for calls: interpreters that come and go, greenlets */
+};
+
 struct viz_probes;
 struct viz_attachment; /* the probes of one build, for one process or for all */
 
@@ -43,18 +50,22 @@ int viz_probes__consume_lives(struct viz_probes *probes);
 uint64_t viz_probes__lives_lost(const struct viz_probes *probes);
 
 /*
- * Attaches the programs of engine eval (@usdt false) or usdt to @build. @pid: only there;
+ * Attaches the programs of one engine to @build. @pid: only there;
  * -1: in every process that maps the file, now and later. @code_dealloc: file offset, 0: none.
  * The same (build, engine, pid) is attached once and counted. NULL with a line in @why.
  */
 struct viz_attachment *viz_probes__attach(struct viz_probes *probes, const struct viz_build *build,
-					  unsigned int index, bool usdt, pid_t pid,
+					  unsigned int index, enum viz_probe_set set, pid_t pid,
 					  uint64_t code_dealloc, char *why, size_t why_size);
 void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attachment);
 /* Attaches one program by name ("custom_event") to a file offset of an open file. */
 struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const char *program,
 					      int fd, uint64_t offset, uint64_t semaphore,
 					      pid_t pid, char *why, size_t why_size);
+
+/* The map `known_interpreters`: @known, or not any more. */
+void viz_probes__know_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
+				  bool known);
 
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);

@@ -16,7 +16,7 @@ enum { LINKS_MAX = 48 };
 struct viz_attachment {
 	struct viz_attachment *next;
 	const struct viz_build *build;
-	bool usdt;
+	enum viz_probe_set set;
 	pid_t pid;
 	unsigned int users;
 	struct viz_uprobe links[LINKS_MAX];

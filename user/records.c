@@ -240,11 +240,13 @@ static int take_custom(struct viz_session *s, const struct viz_custom *rec, size
 	return lane ? viz_custom_events__take(s->custom, rec, size, lane->track) : -ENOMEM;
 }
 
-static void take_slot_empty(struct viz_session *s, const struct viz_guard *rec)
+static void take_interpreter(struct viz_session *s, const struct viz_guard *rec)
 {
 	struct viz_target *t = viz_lives__target(s, (pid_t)rec->tgid);
 
-	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
+	if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->interpreter)
+		t->engine->interpreter(s, t, rec);
+	else if (t && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
 		t->engine->tick(s, t);
 	if (rec->stopped)
 		viz_hold__release(s, (pid_t)rec->tgid);
@@ -287,7 +289,9 @@ int viz_records__handle(void *ctx, const void *record, size_t size)
 		err = take_custom(s, record, size);
 		break;
 	case VIZ_SLOT_EMPTY:
-		take_slot_empty(s, record);
+	case VIZ_INTERP_COMING:
+	case VIZ_INTERP_ENDS:
+		take_interpreter(s, record);
 		break;
 	default:
 		viz_debug(VIZ_LOG_RING, "a record of unknown kind %u", head->kind);

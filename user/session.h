@@ -129,13 +129,16 @@ struct viz_session {
 /* Runs the whole recording; returns the exit status. */
 int viz_session__run(struct viz_options *opt);
 
-/* targets.c */
+/* engine_choice.c */
 
-/* The engine for @interp: the one asked for, or the first of the order of preference that can.
- * NULL with the reasons in @why; when found, @why says why it is this one. */
+/* The engine for @interp: the one asked for, or the first of the order of preference that can,
+ * @without apart. NULL with the reasons in @why; when found, @why says why it is this one. */
 const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
-					     const struct viz_engine *asked, char *why,
+					     const struct viz_engine *asked,
+					     const struct viz_engine *without, char *why,
 					     size_t why_size);
+
+/* targets.c */
 
 struct viz_target *viz_session__target(struct viz_session *s, pid_t pid);
 struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid);

@@ -23,57 +23,6 @@
 #include "target/process_name.h"
 #include "target/procfs.h"
 
-static const struct viz_engine *const preference[] = {&viz_engine_eval, &viz_engine_usdt};
-
-/*
- * Before 3.11 both see everything and eval leaves the target as it is: CPython's own code
- * around function__entry sets an exception for names that are no UTF-8 (ceval.c, up to 3.10,
- * dtrace_function_entry: PyUnicode_AsUTF8 without a check). From 3.11 on eval writes the slot,
- * which usdt does not need where it is complete.
- */
-static const struct viz_engine *first_choice(const struct viz_interpreter *interp)
-{
-	return interp->build->info.flags & VIZ_BUILD_INLINES ? &viz_engine_usdt : &viz_engine_eval;
-}
-
-const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
-					     const struct viz_engine *asked, char *why,
-					     size_t why_size)
-{
-	char reason[2][192] = {"", ""};
-	size_t n = sizeof(preference) / sizeof(preference[0]);
-
-	if (asked) {
-		if (asked->can(NULL, interp, reason[0], sizeof(reason[0]))) {
-			viz_why(why, why_size, 0, "engine %s cannot record pid %d: %s", asked->name,
-				interp->pid, reason[0]);
-			return NULL;
-		}
-		viz_why(why, why_size, 0, "asked for");
-		return asked;
-	}
-	for (int pass = 0; pass < 2; pass++)
-		for (size_t i = 0; i < n; i++) {
-			if ((preference[i] == first_choice(interp)) != (pass == 0))
-				continue;
-			if (preference[i]->can(NULL, interp, reason[pass], sizeof(reason[0])))
-				continue;
-			if (pass)
-				viz_why(why, why_size, 0, "not %s: %s", first_choice(interp)->name,
-					reason[0]);
-			else
-				viz_why(why, why_size, 0,
-					preference[i] == &viz_engine_usdt
-						? "its own probes are complete"
-						: "sees every call, changes nothing in the "
-						  "process");
-			return preference[i];
-		}
-	viz_why(why, why_size, 0, "no engine can record pid %d: %s; %s", interp->pid, reason[0],
-		reason[1]);
-	return NULL;
-}
-
 struct viz_target *viz_session__target(struct viz_session *s, pid_t pid)
 {
 	uint32_t index;
@@ -168,7 +117,7 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 	err = viz_guardian__hold(s->guardian, t->pid, why, why_size);
 	if (err)
 		return err;
-	t->engine = viz_session__choose(&t->interp, s->opt->engine, reason, sizeof(reason));
+	t->engine = viz_session__choose(&t->interp, s->opt->engine, NULL, reason, sizeof(reason));
 	if (!t->engine) {
 		err = viz_why(why, why_size, -ENOTSUP, "%s", reason);
 		goto release;

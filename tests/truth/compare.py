@@ -23,8 +23,6 @@ ESCAPES = [
 LIMITS = [
     ("usdt", lambda v: v < (3, 11), "names_surrogate",
      "CPython's own code around the probe fails on names that are no UTF-8; vizbpf warns"),
-    ("trampoline", lambda v: True, "subinterpreters",
-     "a sub-interpreter is recorded from when its recorder is up, and waits for an idle older one"),
     ("eval", lambda v: (3, 12, 0) <= v <= (3, 12, 2), "deep",
      "3.12.0 to 3.12.2 count 750 nested calls of the eval function: recording pauses before"),
 ]

@@ -124,7 +124,7 @@ static int look_at(struct listing *l, pid_t pid, struct row *row)
 		return viz_why(row->why, sizeof(row->why), -ESRCH, "it has ended");
 	if (!err) {
 		describe_build(interp.build, row);
-		engine = viz_session__choose(&interp, NULL, row->why, sizeof(row->why));
+		engine = viz_session__choose(&interp, NULL, NULL, row->why, sizeof(row->why));
 		row->engine = engine ? engine->name : NULL;
 	}
 	row->parent = status.parent;

@@ -34,6 +34,13 @@ struct viz_engine {
 	void (*detach)(struct viz_session *s, struct viz_target *t);
 	/* The process forked: @child inherited what attach() did. May be NULL. */
 	int (*forked)(struct viz_session *s, struct viz_target *parent, struct viz_target *child);
+	/*
+	 * Of interpreters in the process, from the BPF programs (bpf/interpreters.bpf.c):
+	 * VIZ_INTERP_COMING, VIZ_SLOT_EMPTY (one runs its first code, or without the slot),
+	 * VIZ_INTERP_ENDS. The process waits where it is needed. NULL: tick() on SLOT_EMPTY.
+	 */
+	void (*interpreter)(struct viz_session *s, struct viz_target *t,
+			    const struct viz_guard *rec);
 	/* Called about ten times a second while recording. May be NULL. */
 	void (*tick)(struct viz_session *s, struct viz_target *t);
 	/* Recording ends now; what was recorded can still be drained. May be NULL. */

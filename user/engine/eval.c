@@ -175,9 +175,9 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	struct viz_process_info info = {};
 	int err;
 
-	t->attachment =
-		viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), false, t->scope,
-				   viz_interpreter__code_dealloc(&t->interp), why, why_size);
+	t->attachment = viz_probes__attach(
+		s->probes, b, viz_builds__index(s->builds, b), VIZ_PROBES_EVAL, t->scope,
+		viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	if (!t->attachment)
 		return -errno;
 	info.build = viz_builds__index(s->builds, b);
@@ -217,7 +217,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 	child->attachment = viz_probes__attach(s->probes, parent->interp.build,
 					       viz_builds__index(s->builds, parent->interp.build),
-					       false, child->scope, 0, why, sizeof(why));
+					       VIZ_PROBES_EVAL, child->scope, 0, why, sizeof(why));
 	if (!child->attachment)
 		return -errno;
 	for (unsigned int i = 0; i < parent->nr_slots && !err; i++)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,21 +19,6 @@
 #include "trampoline_private.h"
 
 enum { RING_MIN = 64 << 10 };
-
-static int add_instance(struct viz_trampoline *t, uint64_t interp, char *why, size_t why_size)
-{
-	struct viz_instance *in = &t->instances[t->nr_instances];
-	int err;
-
-	if (t->nr_instances == VIZ_INSTANCES_MAX)
-		return viz_why(why, why_size, -ENOSPC, "it has more than %d interpreters",
-			       VIZ_INSTANCES_MAX);
-	*in = (struct viz_instance){0};
-	err = viz_instance__attach(t, in, interp, why, why_size);
-	if (!err)
-		t->nr_instances++;
-	return err;
-}
 
 static int new_trampoline(struct viz_trampoline **out, const struct viz_interpreter *interp,
 			  const struct viz_trampoline_params *params)
@@ -53,8 +37,6 @@ static int new_trampoline(struct viz_trampoline **out, const struct viz_interpre
 		t->params.ring_size = RING_MIN;
 	t->mode = viz_image__mode(interp->build);
 	t->ns_pid = viz_trampoline__own_pid(t->pid);
-	if (getrandom(&t->nonce, sizeof(t->nonce), 0) != sizeof(t->nonce))
-		t->nonce = (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL);
 	t->start_time = viz_procfs__start_time(t->pid);
 	t->mem = viz_remote__open(t->pid, O_RDWR);
 	if (t->mem < 0) {
@@ -69,7 +51,7 @@ static int new_trampoline(struct viz_trampoline **out, const struct viz_interpre
 int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpreter *interp,
 			   const struct viz_trampoline_params *params, char *why, size_t why_size)
 {
-	uint64_t states[VIZ_INSTANCES_MAX];
+	uint64_t states[VIZ_LIST_MAX];
 	struct viz_trampoline *t = NULL;
 	int err = viz_trampoline__check_build(interp->build, why, why_size), nr;
 
@@ -91,17 +73,23 @@ int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpr
 		err = viz_why(why, why_size, -ENOTSUP, "it has no clock that the recorder can use");
 		goto cleanup;
 	}
-	nr = viz_interpreter__states(interp, states, VIZ_INSTANCES_MAX);
-	if (nr <= 0) {
-		err = nr == -ESRCH ? nr : -EAGAIN;
+	nr = viz_interpreters__list(t, states);
+	if (nr == VIZ_LIST_MAX) {
+		err = viz_why(why, why_size, -ENOTSUP, "it has too many interpreters");
+		goto cleanup;
+	}
+	if (!nr) {
+		err = viz_procfs__start_time(t->pid) == t->start_time ? -EAGAIN : -ESRCH;
 		viz_why(why, why_size, err, "its interpreter is not initialised yet");
 		goto cleanup;
 	}
-	/* New interpreters are put at the list's head: the last one is the main one, which
-	 * runs; the others may be idle for good. */
-	err = add_instance(t, states[nr - 1], why, why_size);
+	/* New interpreters are put at the list's head: the last one is the main one, whose fate is
+	 * that of all. */
+	err = viz_interpreters__add(t, states[nr - 1], why, why_size);
 	if (err)
 		goto cleanup;
+	for (int i = nr - 2; i >= 0; i--)
+		viz_trampoline__begins(t, states[i]);
 	*out = t;
 	return 0;
 cleanup:
@@ -143,6 +131,14 @@ static const char *step_text(uint32_t step)
 	}
 }
 
+static void refuse(struct viz_trampoline *t, struct viz_instance *in, const char *why)
+{
+	in->state = VIZ_TRAMPOLINE_REFUSED;
+	snprintf(t->why, sizeof(t->why), "%s", why);
+	if (in != &t->instances[0])
+		viz_warn("pid %d: an interpreter of it is not recorded: %s", t->pid, why);
+}
+
 /* Who calls cannot be told from the order of calls any more. */
 static void mark_switches(struct viz_rec_ring *ring)
 {
@@ -156,14 +152,13 @@ static void came_up(struct viz_trampoline *t, struct viz_instance *in)
 
 	viz_instance__clear_caves(t, in);
 	if (ring->state == VIZ_REC_REFUSED) {
-		in->state = VIZ_TRAMPOLINE_REFUSED;
-		snprintf(t->why, sizeof(t->why), "%s", step_text(ring->error));
+		refuse(t, in, step_text(ring->error));
 		return;
 	}
 	in->state = VIZ_TRAMPOLINE_UP;
 	if (t->switches)
 		mark_switches(ring);
-	if (t->child) {
+	if (in->inherited) {
 		viz_instance__note(t, in,
 				   in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
 				   VIZ_REC_ON, VIZ_REC_OFF);
@@ -178,67 +173,45 @@ static void came_up(struct viz_trampoline *t, struct viz_instance *in)
 static void check_armed(struct viz_trampoline *t, struct viz_instance *in)
 {
 	uint64_t now, failed = 0, mode = in->base + VIZ_REC_KEEP_AT;
+	char why[128];
 	int found;
 
-	if (t->child || viz_remote__read_u64(t->mem, in->slot, &now) || now == in->boot)
+	if (in->inherited || viz_remote__read_u64(t->mem, in->slot, &now) || now == in->boot)
 		return;
 	found = viz_instance__find_ring(t, in);
 	if (found == 1)
 		came_up(t, in);
 	if (found || in->coming)
 		return;
-	in->state = VIZ_TRAMPOLINE_REFUSED;
+	if (in != &t->instances[0] && !viz_interpreters__is_there(t, in->interp))
+		return;
 	if (now != in->original) {
-		snprintf(t->why, sizeof(t->why), "another tool took its PEP 523 slot");
+		snprintf(why, sizeof(why), "another tool took its PEP 523 slot");
 	} else {
 		viz_remote__read_u64(t->mem, mode + offsetof(struct viz_rec_keep, failed), &failed);
-		snprintf(t->why, sizeof(t->why), "it was denied memfd_create() or mmap()%s%s",
+		snprintf(why, sizeof(why), "it was denied memfd_create() or mmap()%s%s",
 			 failed ? ": " : " (seccomp, SELinux or a limit)",
 			 failed ? strerror((int)failed) : "");
 	}
+	refuse(t, in, why);
 	viz_instance__leave_caves(t, in);
 	viz_instance__forget_notes(t, in);
 }
 
-/* Sub-interpreters that were made since: one more at a time, when the one
- * before is up. */
-static void look_for_interpreters(struct viz_trampoline *t)
+void viz_instance__look_for_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
-	uint64_t states[VIZ_INSTANCES_MAX];
-	char why[256];
-	int nr;
-
-	if (t->child || t->instances[t->nr_instances - 1].state == VIZ_TRAMPOLINE_ARMED)
+	if (!in->interp || in->state != VIZ_TRAMPOLINE_ARMED)
 		return;
-	nr = viz_interpreter__states(t->interp, states, VIZ_INSTANCES_MAX);
-	for (int i = nr - 1; i >= 0; i--) {
-		bool known = false;
-
-		for (int k = 0; k < t->nr_instances; k++)
-			known |= t->instances[k].interp == states[i] &&
-				 t->instances[k].state != VIZ_TRAMPOLINE_ENDED;
-		if (known)
-			continue;
-		if (add_instance(t, states[i], why, sizeof(why)))
-			viz_debug(VIZ_LOG_ENGINE, "pid %d: a sub-interpreter is not recorded: %s",
-				  t->pid, why);
-		return;
-	}
+	if (viz_instance__find_ring(t, in) == 1)
+		came_up(t, in);
+	else if (!in->gone)
+		check_armed(t, in);
 }
 
-/* Rings that came up since. */
 static void find_rings(struct viz_trampoline *t)
 {
-	for (int i = 0; i < t->nr_instances; i++) {
-		struct viz_instance *in = &t->instances[i];
-
-		if (in->state != VIZ_TRAMPOLINE_ARMED)
-			continue;
-		if (viz_instance__find_ring(t, in) == 1)
-			came_up(t, in);
-		else
-			check_armed(t, in);
-	}
+	for (int i = 0; i < t->nr_instances; i++)
+		viz_instance__look_for_ring(t, &t->instances[i]);
 }
 
 int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
@@ -255,9 +228,7 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 		.interp = interp,
 		.params = parent->params,
 		.mode = parent->mode,
-		.child = true,
 		.ns_pid = viz_trampoline__own_pid(interp->pid),
-		.nonce = parent->nonce,
 		.clock = parent->clock,
 		.vdso = parent->vdso,
 		.symbols = parent->symbols,
@@ -276,8 +247,12 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 	for (int i = 0; i < t->nr_instances; i++) {
 		const struct viz_instance *from = &parent->instances[i];
 
+		if (!from->interp || from->gone)
+			continue;
 		t->instances[i] = (struct viz_instance){
+			.inherited = true,
 			.interp = from->interp,
+			.nonce = from->nonce,
 			.slot = from->slot,
 			.original = from->original,
 			.base = from->base,
@@ -296,16 +271,15 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink)
 {
 	struct viz_instance *rings[VIZ_INSTANCES_MAX];
-	int nr = 0, total;
+	int nr = 0;
 
 	find_rings(t);
+	if (viz_interpreters__changed(t))
+		viz_interpreters__look(t);
 	for (int i = 0; i < t->nr_instances; i++)
 		if (t->instances[i].ring && t->instances[i].state != VIZ_TRAMPOLINE_REFUSED)
 			rings[nr++] = &t->instances[i];
-	total = viz_reader__drain(t, rings, nr, sink);
-	if (!t->over && !(++t->drains & 15))
-		look_for_interpreters(t);
-	return total;
+	return viz_reader__drain(t, rings, nr, sink);
 }
 
 void viz_trampoline__switches(struct viz_trampoline *t)
@@ -333,16 +307,23 @@ const char *viz_trampoline__why(const struct viz_trampoline *t)
 	return t->why;
 }
 
+uint64_t viz_instance__lost(const struct viz_instance *in, bool enters)
+{
+	const struct viz_rec_ring *ring = in->ring;
+	uint64_t sum = 0;
+
+	for (int i = 0; ring && i < VIZ_REC_THREADS; i++)
+		sum += enters ? ring->threads[i].lost_enter : ring->threads[i].lost_leave;
+	return sum;
+}
+
 void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters, uint64_t *leaves)
 {
-	*enters = *leaves = 0;
+	*enters = t->past_enters;
+	*leaves = t->past_leaves;
 	for (int i = 0; i < t->nr_instances; i++) {
-		const struct viz_rec_ring *ring = t->instances[i].ring;
-
-		for (int k = 0; ring && k < VIZ_REC_THREADS; k++) {
-			*enters += ring->threads[k].lost_enter;
-			*leaves += ring->threads[k].lost_leave;
-		}
+		*enters += viz_instance__lost(&t->instances[i], true);
+		*leaves += viz_instance__lost(&t->instances[i], false);
 	}
 }
 
@@ -359,25 +340,24 @@ static void nap(void)
  * comes up, or sees that the slot is not its own any more. */
 static void disarm(struct viz_trampoline *t, struct viz_instance *in)
 {
-	if (!t->child)
+	if (!in->inherited)
 		viz_trampoline__swap(t->mem, in->slot, in->boot, in->original);
 	for (int i = 0; i < 20 && in->state == VIZ_TRAMPOLINE_ARMED; i++) {
 		if (viz_instance__find_ring(t, in) == 1)
 			came_up(t, in);
-		else if (t->child || viz_instance__leave_caves(t, in))
+		else if (in->inherited || viz_instance__leave_caves(t, in))
 			break;
 		else
 			nap();
 	}
 }
 
-static void take_back(struct viz_trampoline *t, struct viz_instance *in)
+void viz_instance__take_back(struct viz_trampoline *t, struct viz_instance *in, bool listed)
 {
 	uint64_t stop = in->base + in->at.stop;
 
-	if (t->mem < 0)
+	if (t->mem < 0 || in->state != VIZ_TRAMPOLINE_UP)
 		return;
-
 	viz_trampoline__swap(t->mem,
 			     in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
 			     VIZ_REC_ON, VIZ_REC_OFF);
@@ -387,7 +367,7 @@ static void take_back(struct viz_trampoline *t, struct viz_instance *in)
 	/* stop() is mapped wherever a ring was: only there may the slot point to it.
 	 * Stepping back for the stack changes the slot from inside, so a second look
 	 * is needed. */
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && listed; i++) {
 		viz_trampoline__swap(t->mem, in->slot, in->base + in->at.wrap, stop);
 		viz_trampoline__swap(t->mem, in->slot, in->original, stop);
 	}
@@ -395,14 +375,22 @@ static void take_back(struct viz_trampoline *t, struct viz_instance *in)
 
 void viz_trampoline__detach(struct viz_trampoline *t)
 {
+	uint64_t states[VIZ_LIST_MAX];
+	int nr = t->mem < 0 ? 0 : viz_interpreters__list(t, states);
+
 	t->over = true;
 	for (int i = 0; i < t->nr_instances; i++) {
 		struct viz_instance *in = &t->instances[i];
+		/* the main one is there as long as the process is */
+		bool listed = !i;
 
+		if (!in->interp)
+			continue;
+		for (int k = 0; k < nr; k++)
+			listed |= states[k] == in->interp;
 		if (in->state == VIZ_TRAMPOLINE_ARMED)
 			disarm(t, in);
-		if (in->state == VIZ_TRAMPOLINE_UP)
-			take_back(t, in);
+		viz_instance__take_back(t, in, listed);
 		if (in->state != VIZ_TRAMPOLINE_REFUSED)
 			in->state = VIZ_TRAMPOLINE_ENDED;
 		viz_instance__forget_notes(t, in);
@@ -434,7 +422,7 @@ void viz_trampoline__free(struct viz_trampoline *t)
 	gone = !t->start_time || t->mem == -ESRCH || t->mem == -ENOENT ||
 	       viz_procfs__start_time(t->pid) != t->start_time;
 	for (int i = 0; i < t->nr_instances; i++) {
-		viz_instance__drop_ring(t, &t->instances[i], gone);
+		viz_instance__drop_ring(t, &t->instances[i], gone || t->instances[i].gone);
 		free(t->instances[i].reader.funcs);
 	}
 	if (t->mem >= 0)

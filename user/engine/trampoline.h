@@ -23,6 +23,7 @@ struct viz_trampoline;
 
 struct viz_trampoline_params {
 	size_t ring_size; /* bytes of records per interpreter, a power of two; 0: 16 MiB */
+	bool told; /* of new interpreters by __begins() and __ends(); else they are looked for */
 	bool follow; /* forked children record, too: see viz_trampoline__forked() */
 	uint64_t min_duration; /* ns; calls that are shorter are left out when that is cheap */
 	uint32_t max_depth; /* the same for calls that are deeper; 0: no limit */
@@ -72,8 +73,8 @@ enum viz_trampoline_state {
  * limits. */
 int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size);
 /*
- * Writes the recorder into every interpreter of the process and returns at
- * once; nothing is left behind on failure. @interp must stay valid.
+ * Writes the recorder into every interpreter of the process and returns at once; nothing is left
+ * behind on failure of the main one's, the others' are tried again. @interp must stay valid.
  */
 int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpreter *interp,
 			   const struct viz_trampoline_params *params, char *why, size_t why_size);
@@ -92,6 +93,10 @@ pid_t viz_trampoline__newborn(const struct viz_trampoline *t);
  * Returns the number of records or a negative errno.
  */
 int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
+/* Interpreter @interp, the address of its PyInterpreterState, runs its first code; or ends. For
+ * those who are told: a new one can have the address of one that has ended. */
+void viz_trampoline__begins(struct viz_trampoline *t, uint64_t interp);
+void viz_trampoline__ends(struct viz_trampoline *t, uint64_t interp);
 /* Records that are there already. */
 uint64_t viz_trampoline__waiting(const struct viz_trampoline *t);
 /* 0: the last drain has handed over all that was there; else the time (ns) up to

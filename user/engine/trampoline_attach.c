@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "../base/log.h"
@@ -86,13 +87,24 @@ static int write_checked(int mem, uint64_t addr, const void *bytes, size_t size)
 	return err;
 }
 
-void viz_instance__clear_caves(struct viz_trampoline *t, struct viz_instance *in)
+static void clear(struct viz_trampoline *t, const struct viz_span *span)
 {
 	static const char zeros[8192];
 
-	for (int i = 0; i < in->nr_used; i++)
-		viz_remote__write(t->mem, in->used[i].addr, zeros, in->used[i].size);
-	in->nr_used = 0;
+	viz_remote__write(t->mem, span->addr, zeros, span->size);
+}
+
+void viz_instance__clear_caves(struct viz_trampoline *t, struct viz_instance *in)
+{
+	bool carried = false;
+
+	while (in->nr_used)
+		clear(t, &in->used[--in->nr_used]);
+	in->carried = false;
+	for (int i = 0; i < VIZ_INSTANCES_MAX; i++)
+		carried |= t->instances[i].carried;
+	while (t->nr_carrier && !carried)
+		clear(t, &t->carrier[--t->nr_carrier]);
 }
 
 /* Whether thread @tid waits in a system call that was not made from a cave. */
@@ -130,12 +142,10 @@ int viz_instance__leave_caves(struct viz_trampoline *t, struct viz_instance *in)
 	return 1;
 }
 
-static int put_into_cave(struct viz_trampoline *t, struct viz_instance *in, uint64_t addr,
+static int put_into_cave(struct viz_trampoline *t, struct viz_span *span, uint64_t addr,
 			 const void *bytes, size_t size)
 {
-	in->used[in->nr_used].addr = addr;
-	in->used[in->nr_used].size = size;
-	in->nr_used++;
+	*span = (struct viz_span){.addr = addr, .size = size};
 	return write_checked(t->mem, addr, bytes, size);
 }
 
@@ -183,7 +193,7 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->ring_bytes = viz_instance__ring_bytes(t);
 	k->regions = t->params.follow ? VIZ_REC_REGIONS : 1;
 	k->threads = in->interp + t->interp->build->info.off.interp_threads;
-	k->nonce = t->nonce;
+	k->nonce = in->nonce;
 	if (t->mode == VIZ_REC_MONITOR)
 		k->holder = find_holder(t, in->interp);
 	viz_debug(VIZ_LOG_ENGINE, "pid %d: the GIL's holder is at %#lx", t->pid, k->holder);
@@ -208,39 +218,97 @@ static bool more(const struct viz_trampoline *t)
 	return t->params.c_functions || t->params.exceptions;
 }
 
-/* The image in pieces and the loader into caves. */
+static int no_room(char *why, size_t why_size)
+{
+	return viz_why(why, why_size, -ENOTSUP,
+		       "there is no room for the recorder behind its code");
+}
+
+/* Linux 6.12 and newer can refuse writes to pages that are not writable:
+ * CONFIG_PROC_MEM_FORCE_PTRACE, as Debian has it in 7.2. */
+static int not_written(int err, char *why, size_t why_size)
+{
+	return viz_why(why, why_size, err, "the recorder could not be written into it: %s",
+		       err == -EIO ? "this kernel lets only a debugger write code "
+				     "(proc_mem.force_override)"
+				   : strerror(-err));
+}
+
+/* The code of the recorder into caves, in pieces. */
+static int place_carrier(struct viz_trampoline *t, struct viz_places *places,
+			 const unsigned char *code, size_t size)
+{
+	size_t done = 0;
+	int err = 0;
+
+	while (!err && done < size) {
+		uint64_t part, from = viz_places__take_some(places, size - done, &part);
+
+		if (!from || t->nr_carrier == VIZ_REC_PIECES - 1)
+			return -ENOSPC;
+		err = put_into_cave(t, &t->carrier[t->nr_carrier++], from, code + done, part);
+		done += part;
+	}
+	return err;
+}
+
+/* A recorder that runs in another interpreter of the process: its code is there to be read. */
+static const struct viz_instance *another(const struct viz_trampoline *t)
+{
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].state == VIZ_TRAMPOLINE_UP && !t->instances[i].gone)
+			return &t->instances[i];
+	return NULL;
+}
+
+/* Where the loader finds the code, after the constants. */
+static int find_code(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
+		     const unsigned char *code, size_t size, struct viz_load_consts *l)
+{
+	const struct viz_instance *up = another(t);
+	int err = 0;
+
+	if (up) {
+		l->pieces[1].from = up->base + VIZ_REC_CONSTS_SIZE;
+		l->pieces[1].size = size;
+		return 0;
+	}
+	in->carried = true;
+	if (!t->nr_carrier)
+		err = place_carrier(t, places, code, size);
+	for (int i = 0; i < t->nr_carrier; i++) {
+		l->pieces[1 + i].from = t->carrier[i].addr;
+		l->pieces[1 + i].size = t->carrier[i].size;
+	}
+	return err;
+}
+
+/* The recorder and the loader into caves. */
 static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
 		       pid_t ns_pid, char *why, size_t why_size)
 {
 	struct viz_load_consts l = {.slot = in->slot, .slot_original = in->original};
+	unsigned char consts[VIZ_REC_CONSTS_SIZE] = {0}, loader[1024];
 	struct viz_rec_consts k;
-	unsigned char image[VIZ_REC_IMAGE_MAX], loader[1024];
-	size_t size, loader_size, done = 0;
+	size_t size, loader_size;
 	uint32_t entry;
 	const unsigned char *code = viz_image__code(t->mode, more(t), &size, &in->at);
 	const unsigned char *load = viz_image__loader(&loader_size, &entry);
 	uint64_t at = viz_places__take(places, loader_size);
-	int err = 0;
+	uint64_t consts_at = viz_places__take(places, sizeof(consts));
+	int err;
 
-	if (!at || !places->hole || size > sizeof(image) || loader_size > sizeof(loader))
-		return viz_why(why, why_size, -ENOTSUP,
-			       "there is no room for the recorder behind its code");
+	if (!at || !consts_at || !places->hole || loader_size > sizeof(loader))
+		return no_room(why, why_size);
 	in->base = places->hole;
 	in->boot = at + entry;
+	err = find_code(t, in, places, code + sizeof(consts), size - sizeof(consts), &l);
+	if (err == -ENOSPC)
+		return no_room(why, why_size);
 	fill_consts(t, in, &k, ns_pid);
-	memcpy(image, code, size);
-	memcpy(image, &k, sizeof(k));
-	for (int i = 0; !err && done < size; i++) {
-		uint64_t part, from = viz_places__take_some(places, size - done, &part);
-
-		if (!from || i == VIZ_REC_PIECES)
-			return viz_why(why, why_size, -ENOTSUP,
-				       "there is no room for the recorder behind its code");
-		l.pieces[i].from = from;
-		l.pieces[i].size = part;
-		err = put_into_cave(t, in, from, image + done, part);
-		done += part;
-	}
+	memcpy(consts, &k, sizeof(k));
+	l.pieces[0].from = consts_at;
+	l.pieces[0].size = sizeof(consts);
 	l.eval = k.eval;
 	l.base = in->base;
 	l.bytes = size;
@@ -249,20 +317,43 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	memcpy(loader, load, loader_size);
 	memcpy(loader, &l, sizeof(l));
 	if (!err)
-		err = put_into_cave(t, in, at, loader, loader_size);
-	/* Linux 6.12 and newer can refuse writes to pages that are not writable:
-	 * CONFIG_PROC_MEM_FORCE_PTRACE, as Debian has it in 7.2. */
-	if (err == -EIO)
-		return viz_why(why, why_size, err,
-			       "the recorder could not be written into it: this kernel lets only a "
-			       "debugger write code (proc_mem.force_override)");
-	return err ? viz_why(why, why_size, err, "the recorder could not be written into it: %s",
-			     strerror(-err))
-		   : 0;
+		err = put_into_cave(t, &in->used[in->nr_used++], consts_at, consts, sizeof(consts));
+	if (!err)
+		err = put_into_cave(t, &in->used[in->nr_used++], at, loader, loader_size);
+	return err ? not_written(err, why, why_size) : 0;
 }
 
-/* A recorder from an earlier attach to this interpreter, the same to the byte.
- */
+/* Whether no interpreter is there that the recorder with these constants could serve. */
+static bool is_spare(const struct viz_trampoline *t, const struct viz_rec_consts *k)
+{
+	uint64_t states[VIZ_LIST_MAX];
+	int nr = viz_interpreters__list(t, states);
+
+	for (int i = 0; i < nr; i++)
+		if (states[i] + t->interp->build->info.off.interp_eval_frame == k->slot)
+			return false;
+	return nr > 0 && nr < VIZ_LIST_MAX;
+}
+
+/* Nothing that the recorder kept for an interpreter that is gone may be used for another. */
+static int forget_past(const struct viz_trampoline *t, uint64_t base)
+{
+	const uint64_t zero[2] = {0};
+	uint64_t keep = base + VIZ_REC_KEEP_AT, live = base + VIZ_REC_LIVE_AT;
+	int err = viz_remote__write(t->mem, keep + offsetof(struct viz_rec_keep, registered), zero,
+				    sizeof(zero)); /* and disable */
+
+	return err
+		       ?: viz_remote__write(t->mem, live + offsetof(struct viz_rec_live, stopping),
+					    zero, sizeof(zero[0]));
+}
+
+_Static_assert(offsetof(struct viz_rec_keep, disable) ==
+		       offsetof(struct viz_rec_keep, registered) + 8,
+	       "forget_past() writes both");
+
+/* A recorder that was left in the process, the same to the byte: this interpreter's own of an
+ * earlier attach, or one whose interpreter is gone. */
 static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 			const struct viz_places *places, pid_t ns_pid)
 {
@@ -277,10 +368,11 @@ static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 		if (viz_remote__read(t->mem, base, bytes, size))
 			continue;
 		memcpy(&old, bytes, sizeof(old));
-		if (old.magic != VIZ_REC_MAGIC || old.slot != in->slot ||
-		    old.ring_bytes != viz_instance__ring_bytes(t) ||
+		if (old.magic != VIZ_REC_MAGIC || old.ring_bytes != viz_instance__ring_bytes(t) ||
 		    memcmp(bytes + VIZ_REC_CONSTS_SIZE, code + VIZ_REC_CONSTS_SIZE,
 			   size - VIZ_REC_CONSTS_SIZE))
+			continue;
+		if (old.slot != in->slot && (!is_spare(t, &old) || forget_past(t, base)))
 			continue;
 		in->base = base;
 		in->again = true;
@@ -297,11 +389,20 @@ static int read_original(struct viz_trampoline *t, struct viz_instance *in,
 			 const struct viz_places *places, uint64_t *now, char *why, size_t why_size)
 {
 	uint64_t fallback = t->interp->build->eval_frame_default + t->interp->bias;
+	uint32_t off = t->interp->build->info.off.interp_perf_profiling, perf = 0;
 	struct viz_rec_consts old;
 	int err = viz_remote__read_u64(t->mem, in->slot, now);
 
 	if (err)
 		return viz_why(why, why_size, err, "its PEP 523 slot cannot be read");
+	/* Python/perf_trampoline.c: a slot that is set before it is a fatal error */
+	if (off != VIZ_NONE && !viz_remote__read_u32(t->mem, in->interp + off, &perf) && perf)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "it runs with perf profiling (-X perf), which owns the frame "
+			       "evaluation slot");
+	/* up to 3.10 it is never empty but while the interpreter is being made */
+	if (!*now && !(t->interp->build->info.flags & VIZ_BUILD_INLINES))
+		return viz_why(why, why_size, -EAGAIN, "it is being made");
 	in->original = *now;
 	for (int i = 0; i < places->nr_images; i++)
 		if (*now - places->images[i] < VIZ_REC_PAGE &&
@@ -315,6 +416,44 @@ static int read_original(struct viz_trampoline *t, struct viz_instance *in,
 	return 0;
 }
 
+/* The recorders of several interpreters can be on their way at the same time. */
+static int find_places(const struct viz_trampoline *t, struct viz_places *places,
+		       uint64_t hole_size)
+{
+	struct viz_span taken[VIZ_INSTANCES_MAX];
+	int nr = 0, err;
+
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].base)
+			taken[nr++] = (struct viz_span){t->instances[i].base, hole_size};
+	err = viz_places__find(places, t->pid, t->mem, hole_size, taken, nr);
+	for (int i = 0; i < t->nr_instances && !err; i++)
+		for (int k = 0; k < t->instances[i].nr_used; k++)
+			viz_places__reserve(places, t->instances[i].used[k].addr,
+					    t->instances[i].used[k].size);
+	for (int i = 0; i < t->nr_carrier && !err; i++)
+		viz_places__reserve(places, t->carrier[i].addr, t->carrier[i].size);
+	return err;
+}
+
+/* The four words that can be taken back, each only where it is found. */
+static int note_all(struct viz_trampoline *t, struct viz_instance *in)
+{
+	uint64_t keep = in->base + VIZ_REC_KEEP_AT, live = in->base + VIZ_REC_LIVE_AT;
+	int err = viz_instance__note(t, in, in->slot, in->boot, in->original);
+
+	if (!err)
+		err = viz_instance__note(t, in, keep + offsetof(struct viz_rec_keep, mode),
+					 VIZ_REC_ON, VIZ_REC_OFF);
+	if (!err)
+		err = viz_instance__note(t, in, live + offsetof(struct viz_rec_live, ring),
+					 in->base + VIZ_REC_RING_AT, 0);
+	if (!err && t->mode == VIZ_REC_WRAP)
+		err = viz_instance__note(t, in, in->slot, in->base + in->at.wrap,
+					 in->base + in->at.stop);
+	return err;
+}
+
 int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint64_t interp,
 			 char *why, size_t why_size)
 {
@@ -324,12 +463,14 @@ int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint
 	int err;
 
 	in->interp = interp;
+	if (getrandom(&in->nonce, sizeof(in->nonce), 0) != sizeof(in->nonce))
+		in->nonce = (uint64_t)getpid() << 32 ^ viz_tramp_clock__now(&t->clock);
 	in->slot = interp + t->interp->build->info.off.interp_eval_frame;
 	err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS, &ns_pid, why,
 					    why_size);
 	if (err)
 		return err;
-	err = viz_places__find(&places, t->pid, t->mem, hole_size);
+	err = find_places(t, &places, hole_size);
 	if (err)
 		return viz_why(why, why_size, err, "its mappings cannot be read: %s",
 			       strerror(-err));
@@ -338,18 +479,7 @@ int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint
 		err = place_image(t, in, &places, ns_pid, why, why_size);
 	if (err)
 		goto cleanup;
-	err = viz_instance__note(t, in, in->slot, in->boot, in->original);
-	if (!err)
-		err = viz_instance__note(
-			t, in, in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),
-			VIZ_REC_ON, VIZ_REC_OFF);
-	if (!err)
-		err = viz_instance__note(
-			t, in, in->base + VIZ_REC_LIVE_AT + offsetof(struct viz_rec_live, ring),
-			in->base + VIZ_REC_RING_AT, 0);
-	if (!err && t->mode == VIZ_REC_WRAP)
-		err = viz_instance__note(t, in, in->slot, in->base + in->at.wrap,
-					 in->base + in->at.stop);
+	err = note_all(t, in);
 	if (err) {
 		viz_why(why, why_size, err, "the guardian's journal does not take it");
 		goto cleanup;

@@ -151,7 +151,7 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 	if (mem < 0)
 		return viz_why(why, why_size, -ENOTSUP, "its memory cannot be written: %s",
 			       strerror(-mem));
-	err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT);
+	err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT, NULL, 0);
 	close(mem);
 	viz_image__code(viz_image__mode(interp->build), false, &size, &at);
 	viz_image__loader(&loader, &entry);

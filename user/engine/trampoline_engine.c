@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/log.h"
+#include "../entry.h"
 #include "../output/json.h"
 #include "../session.h"
 #include "../target/process_maps.h"
 #include "../target/procfs.h"
 #include "../trace/code_names.h"
+#include "interpreter_watch.h"
 #include "trampoline.h"
 
 enum { EXCEPTIONS_MAX = 1 << 16 };
@@ -26,6 +27,7 @@ struct recording {
 	struct viz_trampoline *tramp; /* NULL: the interpreter is not up yet */
 	struct viz_hash tids; /* as the target sees them -> outside */
 	size_t startup_depth;
+	struct viz_interpreter_watch watch;
 	unsigned int ticks;
 	bool switches;
 	bool past_end; /* what comes now is not part of the trace any more */
@@ -273,19 +275,25 @@ static void look_for_greenlets(struct recording *r)
 
 /* ---- the engine ---- */
 
+/* Forks, exits, custom events, new interpreters come from the kernel; calls do not. */
 static int watch_process(struct viz_session *s, struct viz_target *t)
 {
-	/* forks, exits and custom events come from the kernel; calls do not: USDT is
-	 * the flag that keeps the eval function's probes away, and there are none of
-	 * USDT */
+	const struct viz_build *b = t->interp.build;
+	unsigned int index = viz_builds__index(s->builds, b);
 	struct viz_process_info info = {
-		.build = viz_builds__index(s->builds, t->interp.build),
+		.build = index,
 		.bias = t->interp.bias,
-		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_USDT |
+		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_INSIDE |
 			 (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
 			 (t->switches ? VIZ_PROC_SWITCHES : 0),
 	};
+	char why[256];
 
+	if (!t->attachment)
+		t->attachment = viz_probes__attach(s->probes, b, index, VIZ_PROBES_INSIDE, t->scope,
+						   0, why, sizeof(why));
+	if (!t->attachment)
+		viz_debug(VIZ_LOG_PROBE, "pid %d: new interpreters are seen late: %s", t->pid, why);
 	return viz_probes__set_process(s->probes, t->pid, &info);
 }
 
@@ -302,6 +310,7 @@ static int try_attach(struct recording *r, char *why, size_t why_size)
 		.c_functions = r->s->opt->c_functions,
 		.exceptions = r->s->opt->log_exception,
 		.guardian = r->s->guardian,
+		.told = r->t->attachment != NULL,
 	};
 
 	return viz_trampoline__attach(&r->tramp, &r->t->interp, &params, why, why_size);
@@ -314,9 +323,19 @@ static struct recording *new_recording(struct viz_session *s, struct viz_target 
 	if (r) {
 		r->s = s;
 		r->t = t;
+		r->watch.probes = s->probes;
+		r->watch.interp = &t->interp;
 		t->engine_data = r;
 	}
 	return r;
+}
+
+static int fall_back(struct viz_session *s, struct viz_target *t, const char *reason);
+
+/* What another engine may be able to do. */
+static bool is_refusal(int err)
+{
+	return err && err != -EAGAIN && err != -ESRCH && err != -ENOMEM;
 }
 
 /* More than calls was asked for, and there is no more. */
@@ -351,14 +370,14 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 		without_more(s, t, "CPython tells of them from 3.12 on");
 	look_for_greenlets(r);
 	err = try_attach(r, why, why_size);
-	/* a program that is being started: its interpreter is up in some
-	 * milliseconds, and what it calls first should not be missed by a turn of the
-	 * session's loop */
-	for (int i = 0; err == -EAGAIN && t->in_startup && i < 300; i++) {
-		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-		err = try_attach(r, why, why_size);
+	if (is_refusal(err))
+		return fall_back(s, t, why);
+	/* a program that is being started: its first call is waited for */
+	if (err == -EAGAIN) {
+		viz_interpreter_watch__expect(&r->watch);
+		err = 0;
 	}
-	return err == -EAGAIN ? 0 : err;
+	return err;
 }
 
 static void detach(struct viz_session *s, struct viz_target *t)
@@ -366,7 +385,11 @@ static void detach(struct viz_session *s, struct viz_target *t)
 	struct recording *r = t->engine_data;
 	const struct viz_trampoline_sink sink = sink_of(r);
 
+	if (r)
+		viz_interpreter_watch__end(&r->watch);
 	viz_probes__drop_process(s->probes, t->pid);
+	viz_probes__detach(s->probes, t->attachment);
+	t->attachment = NULL;
 	if (!r)
 		return;
 	if (r->tramp) {
@@ -405,6 +428,18 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 	return err;
 }
 
+/* It goes on unrecorded; its end, its children and its next program are told of. */
+static void let_be(struct viz_session *s, struct viz_target *t)
+{
+	struct viz_process_info info = {
+		.flags = VIZ_PROC_WANTED | (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0),
+	};
+
+	viz_probes__set_process(s->probes, t->pid, &info);
+	t->state = VIZ_TARGET_WANTED;
+	t->refused = true;
+}
+
 /* The target denied what the recorder needs: another engine takes over. */
 static int fall_back(struct viz_session *s, struct viz_target *t, const char *reason)
 {
@@ -414,9 +449,10 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 
 	snprintf(text, sizeof(text), "%s", reason);
 	detach(s, t);
-	next = viz_session__choose(&t->interp, NULL, why, sizeof(why));
-	if (!next || next == &viz_engine_trampoline) {
-		viz_warn("pid %d is not recorded any more: %s", t->pid, text);
+	next = viz_session__choose(&t->interp, NULL, &viz_engine_trampoline, why, sizeof(why));
+	if (!next) {
+		viz_warn("pid %d is not recorded: %s", t->pid, text);
+		let_be(s, t);
 		return err;
 	}
 	viz_warn("pid %d: engine trampoline does not work there (%s), %s takes over", t->pid, text,
@@ -425,10 +461,14 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 	s->trace->processes[t->process].engine = next->name;
 	snprintf(why, sizeof(why), "trampoline: %s", text);
 	s->trace->processes[t->process].engine_why = viz_trace__string(s->trace, why);
+	s->trace->processes[t->process].limits = viz_entry__known_gaps(t);
 	without_more(s, t, "only engine trampoline can");
 	err = next->attach(s, t, why, sizeof(why));
-	if (err)
+	if (err) {
 		viz_warn("%s", why);
+		next->detach(s, t);
+		let_be(s, t);
+	}
 	return err;
 }
 
@@ -445,8 +485,8 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	if (!r->tramp) {
 		if (s->end_ts)
 			return 0;
-		err = try_attach(r, why, sizeof(why));
-		if (err && err != -EAGAIN)
+		err = r->watch.first ? -EAGAIN : try_attach(r, why, sizeof(why));
+		if (is_refusal(err))
 			fall_back(s, t, why);
 		return 0;
 	}
@@ -471,14 +511,36 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	return nr;
 }
 
+static void interpreter(struct viz_session *s, struct viz_target *t, const struct viz_guard *rec)
+{
+	struct recording *r = t->engine_data;
+	char why[256];
+
+	if (!r)
+		return;
+	viz_debug(VIZ_LOG_LIFE, "pid %d: interpreter 0x%llx: record %u, %s", t->pid,
+		  (unsigned long long)rec->interp, rec->head.kind,
+		  rec->stopped ? "it waits" : "it goes on");
+	viz_interpreter_watch__told(&r->watch, rec);
+	if (rec->head.kind == VIZ_SLOT_EMPTY && r->tramp)
+		viz_trampoline__begins(r->tramp, rec->interp);
+	else if (rec->head.kind == VIZ_SLOT_EMPTY && is_refusal(try_attach(r, why, sizeof(why))))
+		fall_back(s, t, why);
+	else if (rec->head.kind == VIZ_INTERP_ENDS && r->tramp)
+		viz_trampoline__ends(r->tramp, rec->interp);
+}
+
 /* About ten times a second; to look through the mappings once a second is enough. */
 static void tick(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
 
 	(void)s;
-	if (r && r->tramp && !(r->ticks++ % 10))
+	if (!r || !r->tramp)
+		return;
+	if (!(r->ticks++ % 10))
 		look_for_greenlets(r);
+	viz_interpreter_watch__tick(&r->watch);
 }
 
 const struct viz_engine viz_engine_trampoline = {
@@ -487,6 +549,7 @@ const struct viz_engine viz_engine_trampoline = {
 	.attach = attach,
 	.detach = detach,
 	.forked = forked,
+	.interpreter = interpreter,
 	.tick = tick,
 	.stop = stop,
 	.drain = drain,

@@ -76,10 +76,10 @@ static struct viz_rec_ring *map_region(const struct viz_trampoline *t,
 	return ring == MAP_FAILED ? NULL : ring;
 }
 
-static bool is_ours(const struct viz_trampoline *t, const struct viz_rec_ring *ring)
+static bool is_ours(const struct viz_instance *in, const struct viz_rec_ring *ring)
 {
 	return __atomic_load_n(&ring->magic, __ATOMIC_ACQUIRE) == VIZ_REC_MAGIC &&
-	       ring->nonce == t->nonce;
+	       ring->nonce == in->nonce;
 }
 
 static void release(struct viz_tramp_file *f, unsigned int region)
@@ -122,7 +122,7 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 		ring = map_region(t, f, i);
 		if (!ring)
 			return -errno;
-		if (is_ours(t, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
+		if (is_ours(in, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
 		    (!t->ns_pid || ring->pid == (uint32_t)t->ns_pid)) {
 			f->claimed |= 1ull << i;
 			in->region = i;
@@ -139,7 +139,7 @@ static void adopt_file(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f = NULL;
 
-	if (t->parent)
+	if (t->parent && t->parent->instances[in - t->instances].base == in->base)
 		f = t->parent->instances[in - t->instances].file;
 	if (!f)
 		return;
@@ -152,17 +152,17 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 	struct viz_tramp_file *f;
 	struct viz_rec_ring *ring;
 
-	if (t->child && !in->file)
+	if (in->inherited && !in->file)
 		adopt_file(t, in);
-	if (in->file)
+	if (in->inherited && in->file)
 		return find_child_ring(t, in);
 	f = open_file(t, in);
 	if (!f)
 		return 0;
 	ring = map_region(t, f, 0);
 	/* a child that was forked before its parent's loader ran has run its own: a file apart */
-	in->coming = ring && is_ours(t, ring) &&
-		     (!t->child || (t->ns_pid && ring->pid == (uint32_t)t->ns_pid));
+	in->coming = ring && is_ours(in, ring) &&
+		     (!in->inherited || (t->ns_pid && ring->pid == (uint32_t)t->ns_pid));
 	if (!in->coming || !__atomic_load_n(&ring->state, __ATOMIC_ACQUIRE)) {
 		if (ring)
 			munmap(ring, sizeof(*ring));

@@ -21,6 +21,21 @@ struct regions {
 	size_t nr, cap;
 };
 
+static int append(struct regions *r, const struct region *new)
+{
+	if (r->nr == r->cap) {
+		size_t cap = r->cap ? 2 * r->cap : 256;
+		void *at = realloc(r->at, cap * sizeof(*r->at));
+
+		if (!at)
+			return -ENOMEM;
+		r->at = at;
+		r->cap = cap;
+	}
+	r->at[r->nr++] = *new;
+	return 0;
+}
+
 static int add_region(struct regions *r, const char *line)
 {
 	struct region new = {0};
@@ -35,17 +50,29 @@ static int add_region(struct regions *r, const char *line)
 	new.private_ = perms[3] == 'p';
 	new.image = new.exec && !new.write && !new.offset &&path &&
 		    !strncmp(line + path, "/memfd:vizbpf ", 14);
-	if (r->nr == r->cap) {
-		size_t cap = r->cap ? 2 * r->cap : 256;
-		void *at = realloc(r->at, cap * sizeof(*r->at));
+	return append(r, &new);
+}
 
-		if (!at)
-			return -ENOMEM;
-		r->at = at;
-		r->cap = cap;
+static int by_start(const void *a, const void *b)
+{
+	const struct region *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* What will be mapped soon is no hole any more. */
+static int add_taken(struct regions *r, const struct viz_span *taken, int nr)
+{
+	int err = 0;
+
+	for (int i = 0; i < nr && !err; i++) {
+		struct region new = {.start = taken[i].addr, .end = taken[i].addr + taken[i].size};
+
+		err = append(r, &new);
 	}
-	r->at[r->nr++] = new;
-	return 0;
+	if (nr)
+		qsort(r->at, r->nr, sizeof(*r->at), by_start);
+	return err;
 }
 
 static int read_regions(struct regions *r, pid_t pid)
@@ -107,7 +134,7 @@ static uint64_t segment_end(const struct regions *all, const struct region *text
 static void look_for_cave(struct viz_places *p, const struct regions *all,
 			  const struct region *text, int mem)
 {
-	uint64_t end = segment_end(all, text, mem), addr = (end + 31) & ~15ull;
+	uint64_t end = segment_end(all, text, mem), addr = (end + 31) & ~15ull, used = 0;
 	uint8_t bytes[4096];
 	struct viz_cave cave;
 	int i;
@@ -115,9 +142,13 @@ static void look_for_cave(struct viz_places *p, const struct regions *all,
 	if (!end || addr + 256 > text->end || text->end - addr > sizeof(bytes) ||
 	    viz_remote__read(mem, addr, bytes, text->end - addr))
 		return;
+	/* what is not zero is another interpreter's recorder on its way, or somebody else's */
 	for (uint64_t at = 0; at < text->end - addr; at++)
 		if (bytes[at])
-			return;
+			used = (at + 32) & ~15ull;
+	addr += used;
+	if (addr + 256 > text->end)
+		return;
 	cave = (struct viz_cave){.addr = addr, .size = text->end - addr};
 	if (p->nr_caves == VIZ_CAVES_MAX)
 		return;
@@ -131,11 +162,14 @@ static void look_for_cave(struct viz_places *p, const struct regions *all,
  * soon. */
 static uint64_t find_hole(const struct regions *all, uint64_t size)
 {
-	uint64_t best = 0, hole = 0;
+	uint64_t best = 0, hole = 0, from = 0;
 
 	for (size_t i = 1; i < all->nr; i++) {
-		uint64_t from = all->at[i - 1].end, to = all->at[i].start;
+		uint64_t to = all->at[i].start;
 
+		/* one that was taken may have been mapped meanwhile */
+		if (all->at[i - 1].end > from)
+			from = all->at[i - 1].end;
 		/* [vsyscall] lies in the kernel's half */
 		if (to <= from || to >> 47 || to - from <= best)
 			continue;
@@ -146,7 +180,8 @@ static uint64_t find_hole(const struct regions *all, uint64_t size)
 	return best >= 4 * (size + (2ull << 20)) ? hole : 0;
 }
 
-int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size)
+int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size,
+		     const struct viz_span *taken, int nr_taken)
 {
 	struct regions all = {0};
 	int err = read_regions(&all, pid);
@@ -157,15 +192,33 @@ int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_siz
 	for (size_t i = 0; i < all.nr; i++) {
 		const struct region *r = &all.at[i];
 
-		if (r->image && p->nr_images < 16)
+		if (r->image && p->nr_images < VIZ_IMAGES_MAX)
 			p->images[p->nr_images++] = r->start;
 		else if (r->exec && !r->write && r->private_ && r->ino)
 			look_for_cave(p, &all, r, mem);
 	}
-	p->hole = find_hole(&all, hole_size);
+	err = add_taken(&all, taken, nr_taken);
+	if (!err)
+		p->hole = find_hole(&all, hole_size);
 cleanup:
 	free(all.at);
 	return err;
+}
+
+void viz_places__reserve(struct viz_places *p, uint64_t addr, uint64_t size)
+{
+	for (int i = 0; i < p->nr_caves; i++) {
+		struct viz_cave *c = &p->caves[i];
+		uint64_t end = c->addr + c->size, from = (addr + size + 15) & ~15ull;
+
+		/* the cave begins behind what is not zero there: perhaps in the middle of it */
+		if (from <= c->addr || addr >= end)
+			continue;
+		from = from < end ? from : end;
+		p->room -= from - c->addr;
+		c->addr = from;
+		c->size = end - from;
+	}
 }
 
 uint64_t viz_places__take(struct viz_places *p, uint64_t size)

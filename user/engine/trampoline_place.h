@@ -15,7 +15,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { VIZ_CAVES_MAX = 32 };
+enum { VIZ_CAVES_MAX = 32, VIZ_IMAGES_MAX = 64 };
+
+/* A range of the target's addresses. */
+struct viz_span {
+	uint64_t addr, size;
+};
 
 /* Zero bytes behind the end of a text segment, in its last page. */
 struct viz_cave {
@@ -28,13 +33,16 @@ struct viz_places {
 	int nr_caves;
 	uint64_t room; /* sum of their sizes */
 	uint64_t hole; /* start of the free range that was asked for, or 0 */
-	uint64_t images[16]; /* recorders of earlier attaches */
+	uint64_t images[VIZ_IMAGES_MAX]; /* recorders, of this and of earlier attaches */
 	int nr_images;
 };
 
-/* Looks through process @pid, whose memory is @mem; @hole_size: free addresses
- * wanted. 0 or a negative errno. */
-int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size);
+/* Looks through process @pid, whose memory is @mem; @hole_size: free addresses wanted, outside
+ * of @taken, which will be mapped yet. 0 or a negative errno. */
+int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size,
+		     const struct viz_span *taken, int nr_taken);
+/* These bytes are in use, from the front of a cave on, also where they are zeros. */
+void viz_places__reserve(struct viz_places *p, uint64_t addr, uint64_t size);
 /* Takes @size bytes from the front of a cave that is large enough for all of
  * them; 0: none. */
 uint64_t viz_places__take(struct viz_places *p, uint64_t size);

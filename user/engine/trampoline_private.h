@@ -9,7 +9,12 @@
 #include "trampoline_image.h"
 #include "trampoline_place.h"
 
-enum { VIZ_INSTANCES_MAX = 16, VIZ_UNDO_MAX = 5, VIZ_RING_DEFAULT = 16 << 20 };
+enum {
+	VIZ_INSTANCES_MAX = 64, /* recorders in one process */
+	VIZ_LIST_MAX = 1024, /* interpreters that are looked at */
+	VIZ_UNDO_MAX = 5,
+	VIZ_RING_DEFAULT = 16 << 20,
+};
 
 struct viz_tramp_reader {
 	struct viz_feed *feed; /* NULL: nothing was asked for so far */
@@ -43,9 +48,13 @@ struct viz_instance {
 	struct viz_image_entries at;
 	bool again; /* the image was there already */
 	bool coming; /* its ring is there, it is not yet ready */
-	struct {
-		uint64_t addr, size;
-	} used[VIZ_REC_PIECES + 1]; /* caves, to be cleared */
+	bool inherited; /* in a forked child: made in its parent */
+	bool ending; /* Py_EndInterpreter() was called for it */
+	bool gone; /* the interpreter is not there any more */
+	uint64_t gone_at; /* in drains */
+	uint64_t nonce; /* so that an earlier ring at the same address is not taken for this one */
+	bool carried; /* its loader reads from t->carrier */
+	struct viz_span used[2]; /* caves, to be cleared: constants, loader */
 	int nr_used;
 	int undo[VIZ_UNDO_MAX];
 	int nr_undo;
@@ -64,7 +73,6 @@ struct viz_trampoline {
 	struct viz_tramp_clock clock;
 	uint64_t vdso;
 	uint64_t start_time;
-	bool child;
 	struct viz_trampoline *parent; /* NULL: it is over */
 	struct viz_trampoline *children, *next_child;
 	pid_t ns_pid; /* of a child as it sees itself; 0: not known any more */
@@ -72,8 +80,13 @@ struct viz_trampoline {
 	int mem;
 	struct viz_instance instances[VIZ_INSTANCES_MAX];
 	int nr_instances;
-	uint64_t nonce; /* so that an earlier attach's ring is not taken for ours */
-	uint64_t drains;
+	struct viz_span carrier[VIZ_REC_PIECES]; /* the recorder's code in caves, for all */
+	int nr_carrier;
+	uint64_t drains, newest; /* interpreter, as last seen at the list's head */
+	uint64_t past_enters, past_leaves; /* lost in interpreters that are gone */
+	uint64_t seen[VIZ_LIST_MAX]; /* interpreters, at the last look */
+	int nr_seen;
+	bool warned;
 	uint64_t behind; /* viz_trampoline__behind() */
 	bool over; /* detached */
 	char why[256];
@@ -103,15 +116,34 @@ void viz_instance__clear_caves(struct viz_trampoline *t, struct viz_instance *in
  * more. 1: cleared. */
 int viz_instance__leave_caves(struct viz_trampoline *t, struct viz_instance *in);
 uint64_t viz_instance__ring_bytes(const struct viz_trampoline *t);
+/* Recording ends at once, and stop() waits for the next call; @listed: the interpreter is there,
+ * its slot may be written. */
+void viz_instance__take_back(struct viz_trampoline *t, struct viz_instance *in, bool listed);
 /* Writes @value to @addr if the 8 bytes there are @expect. 1: written, 0: not,
  * or -errno. */
 int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value);
 /* trampoline_file.c: 1: the ring is there and mapped, 0: not yet, or a negative
  * errno. */
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
+/* Ends (begins) of calls that found this ring full. */
+uint64_t viz_instance__lost(const struct viz_instance *in, bool enters);
 /* @gone: the process cannot write any more: its region can be another's. Else it
  * can when its memory is gone. */
 void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
+/* trampoline.c: of one that waits for its interpreter's next call: has it begun? */
+void viz_instance__look_for_ring(struct viz_trampoline *t, struct viz_instance *in);
+/* trampoline_interpreters.c */
+/* The interpreters of the process, the main one last; their number, 0: none yet, or the list is
+ * being changed. */
+int viz_interpreters__list(const struct viz_trampoline *t, uint64_t states[VIZ_LIST_MAX]);
+/* False: it is not in the list, or not any more. */
+bool viz_interpreters__is_there(const struct viz_trampoline *t, uint64_t interp);
+/* A recorder for interpreter @interp. */
+int viz_interpreters__add(struct viz_trampoline *t, uint64_t interp, char *why, size_t why_size);
+/* Looks for interpreters that are gone, and for those that were made since. */
+void viz_interpreters__look(struct viz_trampoline *t);
+/* Has another interpreter been made, or is it time to look all the same? */
+bool viz_interpreters__changed(struct viz_trampoline *t);
 /* Where in the file its records begin. */
 off_t viz_instance__events_at(const struct viz_trampoline *t, const struct viz_instance *in);
 /* trampoline_drain.c */

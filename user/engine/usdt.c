@@ -24,9 +24,9 @@ static int attach_probes(struct viz_session *s, struct viz_target *t, char *why,
 {
 	const struct viz_build *b = t->interp.build;
 
-	t->attachment =
-		viz_probes__attach(s->probes, b, viz_builds__index(s->builds, b), true, t->scope,
-				   viz_interpreter__code_dealloc(&t->interp), why, why_size);
+	t->attachment = viz_probes__attach(
+		s->probes, b, viz_builds__index(s->builds, b), VIZ_PROBES_USDT, t->scope,
+		viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	return t->attachment ? 0 : -errno;
 }
 

@@ -71,6 +71,9 @@ struct viz_build {
 	/* file offsets for uprobes, 0: not found */
 	uint64_t module_create2; /* PyModule_Create2 */
 	uint64_t set_eval_frame; /* _PyInterpreterState_SetEvalFrameFunc, 3.9+ */
+	uint64_t
+		interp_new[4]; /* the ways to a new interpreter: Py_NewInterpreter and newer ones */
+	uint64_t interp_end; /* Py_EndInterpreter */
 
 	/* refusals: empty when the engine can observe this build */
 	char no_eval[192];

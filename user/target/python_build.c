@@ -151,6 +151,11 @@ static int fill(const struct viz_elf *elf, struct viz_build *build, char *why, s
 		build->code_type = symbol.value;
 	build->module_create2 = enter_of(elf, "PyModule_Create2");
 	build->set_eval_frame = enter_of(elf, "_PyInterpreterState_SetEvalFrameFunc");
+	build->interp_new[0] = enter_of(elf, "Py_NewInterpreter");
+	build->interp_new[1] = enter_of(elf, "_Py_NewInterpreter"); /* 3.9 to 3.11 */
+	build->interp_new[2] = enter_of(elf, "Py_NewInterpreterFromConfig"); /* 3.12+ */
+	build->interp_new[3] = enter_of(elf, "_PyXI_NewInterpreter"); /* 3.13+ */
+	build->interp_end = enter_of(elf, "Py_EndInterpreter");
 	err = viz_usdt__read(elf, build);
 	if (err)
 		return err;

@@ -54,6 +54,7 @@ def create():
 
 
 EARLY = create()
+IDLE = create()  # older than those that are made later, and never runs anything
 
 
 def run_in(interpreter):

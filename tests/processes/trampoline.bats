@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Engine trampoline where it meets the life of a process: its start, its interpreters, and what
+# happens when it cannot be had.
+
+load ../bats/helper
+
+HERE=$BATS_TEST_DIRNAME
+
+# Interpreters of one version or more, newest last; by what a line of Python says of them.
+pythons() { # EXPRESSION
+	local python
+
+	for python in /usr/bin/python3 ~/.pyenv/versions/3.*/bin/python3; do
+		if [ "$("$python" -c "import sys; print($1)" 2>/dev/null)" = True ]; then
+			echo "$python"
+		fi
+	done
+}
+
+engine_of() { # TRACE
+	"$HERE/trace.py" "$1" processes | cut -d' ' -f4 | sort -u
+}
+
+# What an eval function's own address space is filled up with: the zero tails of its code.
+FULL='
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+for line in open("/proc/self/maps"):
+    where, mode, offset, device, inode = line.split()[:5]
+    start, end = (int(x, 16) for x in where.split("-"))
+    if mode != "r-xp" or inode == "0":
+        continue
+    page = end - 4096
+    data = ctypes.string_at(page, 4096)
+    tail = 4096 - len(data.rstrip(b"\0"))
+    if tail and not libc.mprotect(page, 4096, 7):
+        ctypes.memset(end - tail, 0xcc, tail)
+        libc.mprotect(page, 4096, 5)
+'
+
+@test "the first call of a program that is started is recorded, on every version" {
+	local python nr=0
+
+	cat >first.py <<'END'
+def first():
+    return 1
+first()
+for i in range(9):
+    first()
+END
+	for python in $(pythons 'sys.version_info >= (3, 9)'); do
+		run_vizbpf -q --engine trampoline -o a.json -- "$python" first.py
+		[ "$status" -eq 0 ]
+		[ "$(engine_of a.json)" = trampoline ]
+		[ "$(calls_of a.json first)" -eq 10 ]
+		[ "$(calls_of a.json '<module>')" -eq 1 ]
+		nr=$((nr + 1))
+	done
+	[ "$nr" -gt 0 ]
+}
+
+@test "interpreters with a GIL of their own, at the same time, from their first call on" {
+	local python
+
+	python=$(pythons 'sys.version_info >= (3, 12)' | tail -1)
+	[ -n "$python" ] || skip "no Python 3.12 or newer"
+	cat >own.py <<'END'
+import threading
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+CODE = """
+def own(n):
+    return n
+for i in range(5000):
+    own(i)
+"""
+def one():
+    for i in range(3):
+        interpreter = interpreters.create()
+        interpreters.run_string(interpreter, CODE)
+        interpreters.destroy(interpreter)
+idle = [interpreters.create() for i in range(3)]
+threads = [threading.Thread(target=one) for i in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+END
+	run_vizbpf -q --engine trampoline -o a.json -- "$python" own.py
+	[ "$status" -eq 0 ]
+	[ "$(calls_of a.json own)" -eq 60000 ]
+	[ "$(calls_of a.json one)" -eq 4 ]
+}
+
+@test "no room for the recorder: another engine takes over, with the reason" {
+	start_target "$FULL$BUSY"
+	start_vizbpf --engine trampoline -p "$TARGET" -d 1 -o a.json
+	wait "$TRACER"
+	grep -q "engine trampoline cannot record it (there is no room.*, eval takes over" messages
+	[ "$(engine_of a.json)" = eval ]
+	[ "$(calls_of a.json leaf)" -gt 0 ]
+	end_target
+}
+
+@test "the target is denied memory: another engine takes over while it is recorded" {
+	start_target "
+import resource
+size = int(open('/proc/self/statm').read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
+$BUSY"
+	start_vizbpf --engine trampoline -p "$TARGET" -d 2 -o a.json
+	wait "$TRACER"
+	grep -q "engine trampoline does not work there (it was denied .*), eval takes over" messages
+	[ "$(engine_of a.json)" = eval ]
+	[ "$(calls_of a.json leaf)" -gt 0 ]
+	end_target
+}
+
+@test "a program that is started under perf profiling goes on, and vizbpf ends with it" {
+	local python
+
+	python=$(pythons '(3, 12) <= sys.version_info < (3, 14)' | tail -1)
+	[ -n "$python" ] || skip "no Python 3.12 or 3.13"
+	run_vizbpf -q --engine trampoline -o a.json -- "$python" -X perf -c 'print("on")'
+	[ "$status" -eq 0 ]
+	[ "$output" = on ]
+	[[ $errors == *"perf profiling"* ]]
+}
