@@ -54,6 +54,9 @@ static void act_on_exit(struct viz_session *s, struct viz_target *t, const struc
 		viz_session__end_target(s, t, rec->head.ts, true);
 }
 
+static void take_exec(struct viz_session *s, const struct viz_life *rec);
+
+/* An exit, or an exec. */
 struct viz_late_exit {
 	struct viz_late_exit *next;
 	struct viz_life rec;
@@ -68,7 +71,10 @@ void viz_lives__late_exits(struct viz_session *s, struct viz_target *t)
 
 		t->exits = e->next;
 		last = e->rec.head.flags & VIZ_LIFE_LAST;
-		act_on_exit(s, t, &e->rec);
+		if (e->rec.head.kind == VIZ_EXEC)
+			take_exec(s, &e->rec);
+		else
+			act_on_exit(s, t, &e->rec);
 		free(e);
 	}
 }
@@ -161,14 +167,21 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 {
 	bool held = rec->head.flags & VIZ_LIFE_HELD;
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
+	struct viz_life late = *rec;
 
 	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
 	if (!t)
 		t = newcomer(s, (pid_t)rec->tgid);
-	if (t) {
-		/* it does not wait for what it did before: its first calls are lost instead */
-		if (held && t->waiting > WAITING_MAX)
+	if (t && t->behind && t->waiting > WAITING_MAX) {
+		/* It does not wait for what it did before, and nobody else for it: the new
+		 * program is recorded late. */
+		if (held)
 			viz_hold__release(s, t->pid);
+		late.head.flags &= (VIZ_U8)~VIZ_LIFE_HELD;
+		if (put_off(t, &late))
+			return;
+	}
+	if (t) {
 		if (t->state == VIZ_TARGET_ACTIVE)
 			end_program(s, t, rec->head.ts);
 		t->state = VIZ_TARGET_WANTED;
