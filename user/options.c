@@ -277,7 +277,7 @@ static int take_restore(struct viz_options *opt, const char *text)
 struct spec {
 	const char *name; /* NULL: a letter alone */
 	char letter;
-	char what; /* 'b'ool, 't'ext, 'l'ist, 'n'o value, 'v'alue, 'm'aybe a value */
+	char what; /* 'b'ool, 't'ext, 'l'ist, list of 'f'iles, 'n'o value, 'v'alue, 'm'aybe one */
 	size_t offset;
 	bool value; /* of 'b' */
 	int (*take)(struct viz_options *opt, const char *text);
@@ -307,8 +307,8 @@ static const struct spec specs[] = {
 
 	{"min-duration", 0, 'v', .take = take_min_duration},
 	{"max-stack-depth", 0, 'v', .take = take_max_depth},
-	{"include-files", 0, 'l', AT(filter.include_files)},
-	{"exclude-files", 0, 'l', AT(filter.exclude_files)},
+	{"include-files", 0, 'f', AT(filter.include_files)},
+	{"exclude-files", 0, 'f', AT(filter.exclude_files)},
 	{"include-functions", 0, 'l', AT(filter.include_functions)},
 	{"exclude-functions", 0, 'l', AT(filter.exclude_functions)},
 	{"only-package", 0, 'l', AT(filter.packages)},
@@ -358,6 +358,7 @@ enum { NR_SPECS = sizeof(specs) / sizeof(specs[0]) };
 static int take(struct viz_options *opt, const struct spec *spec, const char *text)
 {
 	void *at = (char *)opt + spec->offset;
+	const char *bad;
 
 	switch (spec->what) {
 	case 'b':
@@ -367,7 +368,13 @@ static int take(struct viz_options *opt, const struct spec *spec, const char *te
 		*(const char **)at = text;
 		return 0;
 	case 'l':
-		return viz_filter__add(at, text);
+	case 'f':
+		bad = viz_filter__bad(text);
+		if (bad)
+			viz_error("--%s: '%s' is no pattern: %s", spec->name, text, bad);
+		return bad		   ? -EINVAL
+		       : spec->what == 'f' ? viz_filter__add_path(at, text)
+					   : viz_filter__add(at, text);
 	default:
 		return spec->take(opt, text);
 	}
@@ -388,9 +395,9 @@ static void spell(struct spelling *s)
 
 	for (int i = 0; i < NR_SPECS; i++) {
 		const struct spec *spec = &specs[i];
-		int arg = spec->what == 'm'	      ? optional_argument
-			  : strchr("tlv", spec->what) ? required_argument
-						      : no_argument;
+		int arg = spec->what == 'm'	       ? optional_argument
+			  : strchr("tlfv", spec->what) ? required_argument
+						       : no_argument;
 
 		if (spec->letter) {
 			*letter++ = spec->letter;

@@ -15,7 +15,8 @@ load helper
 	start_target "$BUSY"
 	for arguments in "--duration 0" "--duration x" "--duration -1" "--engine magic" \
 		"--min-duration soon" "--max-stack-depth -1" "--max-stack-depth x" "--log nothing" \
-		"--ready-fd 77" "--ready-fd x" "--ring-size x" "--ring-size -1"; do
+		"--ready-fd 77" "--ready-fd x" "--ring-size x" "--ring-size -1" \
+		"--include-files [a" "--exclude-functions x[" "--threads ["; do
 		# shellcheck disable=SC2086 # an option and its value
 		run_vizbpf -p "$TARGET" -o a.json $arguments
 		assert_refused
@@ -25,6 +26,9 @@ load helper
 }
 
 @test "options that contradict each other" {
+	run_vizbpf -p 1 --include-functions ''
+	assert_refused
+	assert_contains "$errors" "it is empty"
 	for arguments in "--stdlib --no-stdlib -p 1" "-p 1 script.py" "--before 1s -p 1" \
 		"--after 1s -p 1"; do
 		run_vizbpf $arguments

@@ -80,6 +80,9 @@ PYTHON
 		--include-files HERE/shop --keep-callees|add3 leaf6 Item.item3 slow3
 		--include_files HERE/*.py|top1 add3 leaf6 Item.item3 slow3
 		--include-files HERE/program.py|top1
+		--include-files shop --keep-callees|add3 leaf6 Item.item3 slow3
+		--include-files ./program.py|top1
+		--exclude-files shop/nothing.py --exclude-files ./shop/cart.py --no-stdlib|top1 bell1 ring4
 		--include_files HERE/*.py --keep_callees|top1 add3 leaf6 Item.item3 slow3 bell1 ring4
 		--exclude-files HERE/shop --no-stdlib|top1 bell1 ring4
 		--exclude-files HERE/sho --no-stdlib|top1 add3 leaf6 Item.item3 slow3 bell1 ring4

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int viz_filter__add(char ***list, const char *pattern)
 {
@@ -21,6 +23,41 @@ int viz_filter__add(char ***list, const char *pattern)
 	grown[nr] = strdup(pattern);
 	grown[nr + 1] = NULL;
 	return grown[nr] ? 0 : -ENOMEM;
+}
+
+int viz_filter__add_path(char ***list, const char *pattern)
+{
+	char *real, *path = NULL;
+	int err = viz_filter__add(list, pattern);
+
+	/* "*" covers the beginning of any path; "<" begins what is no file */
+	if (err || strchr("/*<", pattern[0]))
+		return err;
+	real = realpath(pattern, NULL);
+	if (!real) {
+		char *cwd = getcwd(NULL, 0);
+
+		if (!cwd || asprintf(&path, "%s/%s", cwd, pattern) < 0)
+			path = NULL;
+		free(cwd);
+	}
+	if (real || path)
+		err = viz_filter__add(list, real ? real : path);
+	free(real);
+	free(path);
+	return err;
+}
+
+const char *viz_filter__bad(const char *pattern)
+{
+	const char *open = strchr(pattern, '[');
+
+	if (!*pattern)
+		return "it is empty and matches nothing";
+	/* fnmatch() takes a bracket that nothing closes for itself, silently */
+	if (open && !strchr(open + 1 + (open[1] == ']'), ']'))
+		return "a '[' without its ']' (write [[] for the character)";
+	return NULL;
 }
 
 static void free_list(char **list)

@@ -33,6 +33,11 @@ struct viz_filter {
 
 /* Adds @pattern to a NULL-terminated list; 0 or -ENOMEM. */
 int viz_filter__add(char ***list, const char *pattern);
+/* The same for a path prefix or a glob on paths. One that is relative counts as it is, for code
+ * whose file is ("python3 x.py" before 3.9), and from the working directory on. */
+int viz_filter__add_path(char ***list, const char *pattern);
+/* Why @pattern cannot be meant, or NULL. */
+const char *viz_filter__bad(const char *pattern);
 void viz_filter__free(struct viz_filter *filter);
 enum viz_verdict viz_filter__verdict(const struct viz_filter *filter, const struct viz_func *func);
 /* "3", "3us", "1.5ms", "2s", "100ns" (a bare number is microseconds) into ns; -EINVAL. */
