@@ -119,7 +119,7 @@ def as_markdown(results):
         lines += ["", "## The Python extension", ""]
         idle, traced = (extension["events"].get(key, {}) for key in ("idle", "traced"))
         lines += table(["event", "nobody listens, ns", "traced, ns"],
-                       ([kind, "%.0f" % value, show_number(traced.get(kind))]
+                       ([kind, "%.1f" % value, show_number(traced.get(kind))]
                         for kind, value in idle.items()))
         plain = extension["calls"]["plain"]
         lines += [""] + table(
