@@ -169,24 +169,29 @@ for i in range(5): marker()'
 		libs+=(-v "$(readlink -f "$lib"):/vizbpf/lib/$(basename "$lib"):ro")
 	done
 	mkdir out
-	mkfifo out/ready
-	# What --privileged gives, less what a restricted machine has not to give.
-	docker run -d --name tracer --network=none --pid=host --cgroupns=host \
-		--security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-		--cap-add SYS_ADMIN --cap-add SYS_PTRACE \
-		-v "$ENGINE/socket:/engine.sock" -e DOCKER_HOST=unix:///engine.sock \
-		-v "$(readlink -f "$VIZBPF"):/vizbpf/vizbpf:ro" \
-		-v "$WORK/out:/out" "${libs[@]}" vizbpf-trixie \
-		sh -c 'exec /vizbpf/lib/ld-linux-x86-64.so.2 --library-path /vizbpf/lib /vizbpf/vizbpf -q \
-			--container web -o /out/a.json --ready-fd 9 9>/out/ready' >/dev/null
-	IFS= read -r -t 60 -N 1 _ <out/ready || {
-		docker logs tracer
-		false
-	}
-	docker kill --signal INT tracer >/dev/null
-	[ "$(docker wait tracer)" = 0 ] || { docker logs tracer; false; }
-	docker rm tracer >/dev/null
-	[ "$(pids_in out/a.json)" = "$CONTAINER_PID" ]
-	[ "$(calls_of out/a.json leaf)" -gt 0 ]
-	[ "$(label out/a.json "$CONTAINER_PID" container)" = web ]
+	for engine in eval trampoline; do
+		mkfifo "out/$engine"
+		# What --privileged gives, less what a restricted machine has not to give.
+		docker run -d --name tracer --network=none --pid=host --cgroupns=host \
+			--security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+			--cap-add SYS_ADMIN --cap-add SYS_PTRACE \
+			-v "$ENGINE/socket:/engine.sock" -e DOCKER_HOST=unix:///engine.sock \
+			-v "$(readlink -f "$VIZBPF"):/vizbpf/vizbpf:ro" \
+			-v "$WORK/out:/out" "${libs[@]}" vizbpf-trixie \
+			sh -c 'exec /vizbpf/lib/ld-linux-x86-64.so.2 --library-path /vizbpf/lib \
+				/vizbpf/vizbpf -q --engine "$0" --container web -o "/out/$0.json" \
+				--ready-fd 9 9>"/out/$0"' "$engine" >/dev/null
+		IFS= read -r -t 60 -N 1 _ <"out/$engine" || {
+			docker logs tracer
+			false
+		}
+		sleep 1 # some rounds of it
+		docker kill --signal INT tracer >/dev/null
+		[ "$(docker wait tracer)" = 0 ] || { docker logs tracer; false; }
+		docker rm tracer >/dev/null
+		[ "$(pids_in "out/$engine.json")" = "$CONTAINER_PID" ]
+		[ "$(calls_of "out/$engine.json" leaf)" -gt 0 ]
+		[ "$(label "out/$engine.json" "$CONTAINER_PID" container)" = web ]
+		[ "$(label "out/$engine.json" "$CONTAINER_PID" engine)" = "$engine" ]
+	done
 }
