@@ -125,6 +125,7 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 	err = viz_entry__new(s, t, reason);
 	if (err)
 		goto release;
+	viz_engine__say_missing(s, t);
 	t->scope = scope_of(s, t);
 	t->state = VIZ_TARGET_ACTIVE;
 	err = t->engine->attach(s, t, why, why_size);

@@ -218,6 +218,22 @@ sys.stdin.readline()
 	assert_contains "$(cat messages)" eval
 }
 
+@test "--c-functions: C functions, or a word that the interpreter tells of none" {
+	start_target "$BUSY"
+	start_vizbpf -p "$TARGET" --c-functions --log-exception -o a.json
+	stop_vizbpf
+	[ "$(jq -r '.vizbpf_metadata.processes[0].engine' a.json)" = trampoline ]
+	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' a.json)" -gt 0 ]
+	if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then
+		[ "$(jq '[.traceEvents[] | select(.ph == "X" and (.name | contains("(") | not))] |
+			length' a.json)" -gt 0 ]
+	else
+		assert_contains "$(cat messages)" "are not recorded: CPython tells of them from 3.12 on"
+		assert_contains "$(jq -r '.vizbpf_metadata.processes[0].limits' a.json)" "C functions"
+	fi
+	end_target
+}
+
 @test "the engine that auto takes is said and stored, with its reason" {
 	start_target "$BUSY"
 	start_vizbpf -p "$TARGET" -o a.json

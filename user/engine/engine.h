@@ -52,6 +52,9 @@ struct viz_engine {
 	int (*drain)(struct viz_session *s, struct viz_target *t);
 };
 
+/* Warns, and notes in the trace, if C functions or exceptions were asked for and cannot be seen. */
+void viz_engine__say_missing(struct viz_session *s, struct viz_target *t);
+
 extern const struct viz_engine viz_engine_usdt, viz_engine_eval, viz_engine_trampoline;
 
 #endif

@@ -338,18 +338,20 @@ static bool is_refusal(int err)
 	return err && err != -EAGAIN && err != -ESRCH && err != -ENOMEM;
 }
 
-/* More than calls was asked for, and there is no more. */
-static void without_more(struct viz_session *s, struct viz_target *t, const char *reason)
+void viz_engine__say_missing(struct viz_session *s, struct viz_target *t)
 {
+	bool tells = viz_trampoline__tells_more(&t->interp);
 	struct viz_process *p = &s->trace->processes[t->process];
 	const char *what = !s->opt->log_exception ? "C functions"
 			   : s->opt->c_functions  ? "C functions and raised exceptions"
 						  : "raised exceptions";
 	char text[512];
 
-	if (!s->opt->c_functions && !s->opt->log_exception)
+	if ((!s->opt->c_functions && !s->opt->log_exception) ||
+	    (tells && t->engine == &viz_engine_trampoline))
 		return;
-	viz_warn("pid %d: %s are not recorded: %s", t->pid, what, reason);
+	viz_warn("pid %d: %s are not recorded: %s", t->pid, what,
+		 tells ? "only engine trampoline can" : "CPython tells of them from 3.12 on");
 	snprintf(text, sizeof(text), "%s%s%s are not seen", p->limits ? p->limits : "",
 		 p->limits && p->limits[0] ? "; " : "", what);
 	p->limits = viz_trace__string(s->trace, text);
@@ -366,8 +368,6 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
 			       strerror(-err));
-	if (!viz_trampoline__tells_more(&t->interp))
-		without_more(s, t, "CPython tells of them from 3.12 on");
 	look_for_greenlets(r);
 	err = try_attach(r, why, why_size);
 	if (is_refusal(err))
@@ -462,7 +462,7 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 	snprintf(why, sizeof(why), "trampoline: %s", text);
 	s->trace->processes[t->process].engine_why = viz_trace__string(s->trace, why);
 	s->trace->processes[t->process].limits = viz_entry__known_gaps(t);
-	without_more(s, t, "only engine trampoline can");
+	viz_engine__say_missing(s, t);
 	err = next->attach(s, t, why, sizeof(why));
 	if (err) {
 		viz_warn("%s", why);
