@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CLASSES = 22, CLASS_MIN_BITS = 10 };
@@ -18,6 +19,8 @@ struct mapping {
 
 static struct {
 	int fd; /* -1: private memory */
+	dev_t dev;
+	ino_t ino;
 	off_t size; /* of the file */
 	char *at, *end; /* room in the newest slab */
 	struct viz_block *free[CLASSES]; /* by size */
@@ -28,11 +31,25 @@ static struct {
 	size_t nr_left;
 } spool = {.fd = -1};
 
+/* A program that closes descriptors it does not know (a daemon's start) closes ours too, and
+ * the number may be another file's then. */
+static bool is_ours(void)
+{
+	struct stat st;
+
+	return spool.fd >= 0 && !fstat(spool.fd, &st) && st.st_dev == spool.dev &&
+	       st.st_ino == spool.ino;
+}
+
 int viz_spool__open(int fd)
 {
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC))
+	struct stat st;
+
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || fstat(fd, &st))
 		return -errno;
 	spool.fd = fd;
+	spool.dev = st.st_dev;
+	spool.ino = st.st_ino;
 	spool.size = 0;
 	/* what is free is not in the file */
 	spool.at = spool.end = NULL;
@@ -60,7 +77,7 @@ static void *map_file(size_t size)
 
 	/* The room is taken now: a write into a page that a full filesystem has no room for is
 	 * SIGBUS. */
-	if (spool.fd < 0 || !may_grow(size) || fallocate(spool.fd, 0, spool.size, (off_t)size))
+	if (!is_ours() || !may_grow(size) || fallocate(spool.fd, 0, spool.size, (off_t)size))
 		return MAP_FAILED;
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, spool.fd,
 		  spool.size);
@@ -149,7 +166,7 @@ void viz_spool__put(void *memory)
 
 static void reset(void)
 {
-	if (spool.fd >= 0)
+	if (is_ours())
 		close(spool.fd);
 	spool.fd = -1;
 	spool.size = 0;

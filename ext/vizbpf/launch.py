@@ -249,7 +249,7 @@ def _wait_for_children(folder):
 def _recover(folder, spools):
     """Parts of the processes that could not make theirs. Their pids."""
     pids = set()
-    for name in sorted(os.listdir(spools)):
+    for name in sorted(os.listdir(spools)) if os.path.isdir(spools) else ():
         stem, dot, kind = name.rpartition(".")
         if kind != "spool" or os.path.exists(os.path.join(folder, stem + ".events")):
             continue
@@ -402,7 +402,8 @@ def main(arguments):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(spools, ignore_errors=True)
-            os.close(held)
+            if held is not None:
+                os.close(held)
         if options.open:
             program = shutil.which("vizbpf")
             if program:

@@ -32,9 +32,13 @@ def make_folder(fallback):
 
 
 def hold(folder):
-    """Marks the folder as in use, for as long as this process or a forked child lives."""
-    fd = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_SH)
+    """Marks the folder as in use, for as long as this process or a forked child lives. Returns
+    the descriptor, which keeps it so, or None."""
+    try:
+        fd = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    except OSError:
+        return None
     return fd
 
 

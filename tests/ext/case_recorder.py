@@ -522,3 +522,29 @@ def test_a_file_that_cannot_grow():
         with folder() as here:
             done = python("-c", _LIMITED, os.path.join(here, "spool"), str(limit))
             assert done.stdout == "100000 %d\n" % size, done
+
+
+_CLOSES = """
+import os, sys
+from vizbpf import VizTracer
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+tracer = VizTracer(verbose=0, ignore_c_function=True)
+tracer._make_spool = lambda: fd
+def leaf(a): return a
+tracer.start()
+os.closerange(3, 100)
+mine = os.open(sys.argv[1] + "-mine", os.O_RDWR | os.O_CREAT)
+assert mine == fd
+for i in range(100000): leaf(i)
+tracer.stop()
+tracer.parse()
+print(sum("leaf" in e["name"] for e in tracer.data["traceEvents"]), os.fstat(mine).st_size)
+tracer.clear()
+os.fstat(mine)
+"""
+
+
+def test_a_program_that_closes_what_it_does_not_know():
+    with folder() as here:
+        done = python("-c", _CLOSES, os.path.join(here, "spool"))
+        assert (done.stdout, done.returncode) == ("100000 0\n", 0), done
