@@ -210,7 +210,6 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->follow = t->params.follow;
 	k->pid = (uint32_t)ns_pid;
 	k->memfd_flags = CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
-	k->restart = in->again;
 }
 
 static bool more(const struct viz_trampoline *t)

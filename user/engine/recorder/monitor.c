@@ -295,8 +295,9 @@ static enum viz_rec_step register_callbacks(void)
 		unregister(mon);
 		return VIZ_STEP_CALLBACK;
 	}
-	if (K.restart)
-		done(call(mon, "restart_events", 0));
+	/* What a tool of this number has disabled stays so for the next one, until then: in code
+	 * that did not run in between (_Py_Instrument, Python/instrumentation.c). */
+	done(call(mon, "restart_events", 0));
 	if (!done(call(mon, "set_events", "ii", tool, all))) {
 		unregister(mon);
 		return VIZ_STEP_EVENTS;

@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3330304352424956ull /* "VIBRC003" */
+#define VIZ_REC_MAGIC 0x3430304352424956ull /* "VIBRC004" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -79,7 +79,6 @@ struct viz_rec_consts {
 	uint32_t follow; /* a forked child opens a ring of its own */
 	uint32_t memfd_flags;
 	uint32_t pid; /* of the target, as it sees itself */
-	uint32_t restart; /* ask for events that an earlier attach had switched off */
 	uint32_t frame_arg0; /* the frame is the first argument (3.6 to 3.8) */
 	uint32_t tagged; /* frame_code is a _PyStackRef: mask the low two bits */
 	uint32_t creation; /* making a generator enters the eval function (3.11) */
