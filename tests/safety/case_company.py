@@ -33,6 +33,7 @@ def debugger(args):
 
     def run(python):
         subject = Subject(python)
+        subject.ask("debug", 4)  # newer ones say a line more when it is not the first
         untraced = subject.ask("debug", 4)
         check(untraced.get("lines", 0) > 20, "nothing was debugged: %s" % untraced)
         tracer = Tracer("-p", subject.pid)
@@ -245,8 +246,11 @@ def perf_trampoline(args):
             check(tracer.wait() and ("perf" in tracer.said or "PEP 523" in tracer.said), "refused without a reason: " + tracer.said)
         equal(subject.slot_values(), before, "the slot of python -X perf")
         subject.end()
+        # Once in a process: 3.14.10 dies at its end when it was done twice, traced or not.
         subject = Subject(python)
         untraced = subject.ask("activate_perf")
+        subject.end()
+        subject = Subject(python)
         tracer = Tracer("-p", subject.pid)
         found = subject.ask("activate_perf")
         tracer.stop()
@@ -254,10 +258,10 @@ def perf_trampoline(args):
         # where a probe could sit.
         if "engine eval" in tracer.said and "custom eval frame" in found.get("error", ""):
             print("  limit %s: %s" % (python, found["error"]))
+            equal(subject.ask("activate_perf"), untraced, "sys.activate_stack_trampoline afterwards")
         else:
             equal(found, untraced, "sys.activate_stack_trampoline while traced")
-        equal(subject.ask("activate_perf"), untraced, "sys.activate_stack_trampoline afterwards")
-        subject.check_clean("after")
+        subject.check_untouched("after")
         subject.end()
 
     each(some(args, lambda i: i.version >= (3, 12), few=True), run)

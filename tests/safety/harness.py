@@ -128,11 +128,12 @@ class Subject:
         self.interpreter = (interpreter or Interpreter("/usr/bin/python3")).private()
         path, where = SUBJECT, self.interpreter.chroot
         if where:
-            inside = os.path.join(where, "opt", "vizbpf-safety")
-            os.makedirs(inside, exist_ok=True)
-            for name in glob.glob(os.path.join(HERE, "programs", "*.py")):
-                shutil.copy(name, inside)
-            path = "/opt/vizbpf-safety/subject.py"
+            # Of our own: another run, of another version, may be there at the same time.
+            own = "/opt/vizbpf-safety/programs-%d" % os.getpid()
+            if not os.path.isdir(where + own):
+                shutil.copytree(os.path.join(HERE, "programs"), where + own)
+                _copies.append(where + own)
+            path = own + "/subject.py"
         self.process = subprocess.Popen(
             list(prefix) + self.interpreter.command(*args, path),
             stdin=subprocess.PIPE,
