@@ -147,7 +147,7 @@ print("done", flush=True)
 	run jq -c "$F" out.json
 	[ "$output" = "[200000,0,5]" ]
 	# each thread has one lane, and a name
-	run jq '[.traceEvents[] | select(.name == "thread_name")] | length' out.json
+	run jq '[.traceEvents[] | select(.name == "thread_name").tid] | unique | length' out.json
 	[ "$output" = 6 ]
 }
 
@@ -170,4 +170,19 @@ g()
 	run jq '[.traceEvents[] | select(.ph == "X" and (.name | startswith("g (")) and
 		.args.unfinished)] | length' out.json
 	[ "$output" = 1 ]
+}
+
+@test "a process becomes another program while its calls wait" {
+	record_to_the_end '
+import os, sys, time
+def f(): pass
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    for _ in range(4000): f()
+    time.sleep(0.002)
+os.execv("/bin/echo", ["echo", "done"])
+'
+	run jq -c "$F" out.json
+	[ "$output" = "[400000,0,1]" ]
 }
