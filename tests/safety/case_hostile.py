@@ -79,7 +79,9 @@ def crafted_library(args):
         check(alive, "variant %d (seed %d): the target died" % (number, args.seed))
         check(done.returncode >= 0, "variant %d (seed %d): vizbpf was %s" %
               (number, args.seed, describe(done.returncode)))
-        check(done.returncode > 0 and done.stderr.strip(), "variant %d: accepted: %s" % (number, done.stderr))
+        # Eight bytes of the headers can be such as nobody reads: then it is a libpython.
+        check(done.returncode > 0 or kind == 0, "variant %d: accepted: %s" % (number, done.stderr))
+        check(done.stderr.strip(), "variant %d: no reason" % number)
         check(len(done.stderr) < 4000, "variant %d: says too much" % number)
 
 
