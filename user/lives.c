@@ -113,6 +113,14 @@ static void take_exit(struct viz_session *s, const struct viz_life *rec)
 		act_on_exit(s, t, rec);
 }
 
+/* Its calls before that, if there are any, are on their way. */
+static bool is_replaced(struct viz_session *s, pid_t pid)
+{
+	struct viz_process_info info;
+
+	return !viz_probes__get_process(s->probes, pid, &info) && info.flags & VIZ_PROC_WANTED;
+}
+
 /* @shares: it has its parent's memory and runs no Python until it executes something. */
 static struct viz_target *be_born(struct viz_session *s, pid_t pid, pid_t parent_pid, bool shares)
 {
@@ -123,6 +131,8 @@ static struct viz_target *be_born(struct viz_session *s, pid_t pid, pid_t parent
 		catch_up(s, t);
 	t = parent ? viz_session__add_target(s, pid) : newcomer(s, pid);
 	viz_debug(VIZ_LOG_LIFE, "pid %d forked %d", parent_pid, pid);
+	if (t)
+		t->replaced = is_replaced(s, pid);
 	if (t && parent && !shares && parent->state == VIZ_TARGET_ACTIVE &&
 	    t->state == VIZ_TARGET_WANTED && viz_session__inherit(s, t, parent))
 		viz_warn("the child %d of %d is recorded only in part", t->pid, parent->pid);
@@ -185,6 +195,7 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 		if (t->state == VIZ_TARGET_ACTIVE)
 			end_program(s, t, rec->head.ts);
 		t->state = VIZ_TARGET_WANTED;
+		t->replaced = false;
 		t->in_startup = !s->opt->include_startup;
 		if (held)
 			viz_loader_watch__look(s->loaders, s, t->pid);

@@ -55,6 +55,7 @@ struct viz_target {
 	uint64_t behind, waiting;
 	struct viz_late_exit *exits; /* not yet acted on, by time: its calls are behind */
 	struct viz_target *forked_from; /* until either becomes another program; NULL: by itself */
+	bool replaced; /* forked, and was another program already when that was seen */
 	bool said; /* the writer was told of it */
 	bool explicit_; /* named by -p: a failure is an error */
 	bool in_startup; /* the interpreter's own start is left out */

@@ -258,6 +258,48 @@ os.waitpid(pid, 0)
 	"$HERE/trace.py" a.json calls marker | grep -qx "[0-9]* 40"
 }
 
+# vizbpf learns of the fork when the child is another program already.
+@test "a child that has executed a program before its fork was seen comes to no harm" {
+	for engine in eval trampoline; do
+		start_target '
+import os, random, sys, time # random has something to do after a fork
+def marker(i):
+    return i
+print("ready", flush=True)
+sys.stdin.readline()
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    marker(0)
+print("works", flush=True)
+sys.stdin.readline()
+code = """if 1:
+    def marker(i):
+        return i
+    for i in range(40):
+        marker(i)
+"""
+sys.exit(os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) != 0)
+'
+		start_vizbpf -q --engine "$engine" -p "$TARGET" -o a.json
+		echo go >"$TARGET_IN"
+		read -r -t 30 line <&"$TARGET_FD"
+		[ "$line" = works ]
+		kill -STOP "$TRACER"
+		echo go >"$TARGET_IN"
+		for _ in $(seq 200); do # not longer than the guardian waits
+			child=$(pgrep -P "$TARGET") || continue
+			grep -q '^State:.T' "/proc/$child/status" && break
+		done
+		kill -CONT "$TRACER"
+		status=0
+		wait "$TARGET" || status=$?
+		wait "$TRACER"
+		cat messages
+		[ "$status" -eq 0 ]
+		[ "$("$HERE/trace.py" a.json calls marker | grep -c ' 40$')" -eq 1 ]
+	done
+}
+
 @test "--no-follow records the process alone" {
 	run_vizbpf -q --no-follow -o a.json -- "$PYTHON" "$HERE/parent.py" fork "$WORK/who"
 	[ "$status" -eq 0 ]

@@ -215,6 +215,8 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 	char why[256];
 	int err = 0;
 
+	if (child->replaced) /* its memory is another program's */
+		return 0;
 	child->attachment = viz_probes__attach(s->probes, parent->interp.build,
 					       viz_builds__index(s->builds, parent->interp.build),
 					       VIZ_PROBES_EVAL, child->scope, 0, why, sizeof(why));
@@ -228,7 +230,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 static void tick(struct viz_session *s, struct viz_target *t)
 {
-	if (!needs_slot(&t->interp))
+	if (!needs_slot(&t->interp) || t->replaced)
 		return;
 	/* At the ticks only: each thread with a small stack makes the program wait for us. */
 	if (t->stepped_back && viz_stack_guard__is_over(&s->stack_guard, t->pid)) {

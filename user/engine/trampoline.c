@@ -354,9 +354,13 @@ static void disarm(struct viz_trampoline *t, struct viz_instance *in)
 
 void viz_instance__take_back(struct viz_trampoline *t, struct viz_instance *in, bool listed)
 {
-	uint64_t stop = in->base + in->at.stop;
+	uint64_t stop = in->base + in->at.stop, word;
 
 	if (t->mem < 0 || in->state != VIZ_TRAMPOLINE_UP)
+		return;
+	/* A forked child may have executed something else before its memory was opened: then there
+	 * is no recorder in it, and what its slot points to must be left alone. */
+	if (viz_remote__read_u64(t->mem, in->base + VIZ_REC_KEEP_AT, &word))
 		return;
 	viz_trampoline__swap(t->mem,
 			     in->base + VIZ_REC_KEEP_AT + offsetof(struct viz_rec_keep, mode),

@@ -422,7 +422,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 
 	if (!r)
 		return -ENOMEM;
-	err = watch_process(s, child);
+	err = child->replaced ? 0 : watch_process(s, child);
 	if (!err && from && from->tramp)
 		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
 	return err;
