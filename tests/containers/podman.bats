@@ -54,13 +54,9 @@ teardown() {
 }
 
 teardown_file() {
-	local group
-
 	[ -z "$ENGINE_SKIP" ] || return 0
 	rm -rf --one-file-system $STORAGE
-	for group in $(find /sys/fs/cgroup -depth -path '*/libpod_parent*' -type d); do
-		rmdir "$group" 2>/dev/null || :
-	done
+	find /sys/fs/cgroup -depth -path '*/libpod_parent*' -type d -exec rmdir {} + 2>/dev/null || :
 }
 
 # start_pod NAME: a container; sets PID and ID.

@@ -39,7 +39,8 @@ static uint64_t frame_of(uint64_t entry)
 
 int viz_pages__same(pid_t pid, const struct viz_map *map, int fd)
 {
-	uint64_t theirs[PAGES_MAX], ours[PAGES_MAX], pages = (map->end - map->start) / PAGE;
+	uint64_t theirs[PAGES_MAX] = {0}, ours[PAGES_MAX] = {0},
+		 pages = (map->end - map->start) / PAGE;
 	size_t size = (pages < PAGES_MAX ? pages : PAGES_MAX) * PAGE;
 	int nr = (int)(size / PAGE), result = -ENODATA;
 	char path[64];
