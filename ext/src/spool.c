@@ -62,6 +62,13 @@ bool viz_spool__is_file(void)
 	return spool.fd >= 0 && spool.size;
 }
 
+void viz_spool__end_file(void)
+{
+	if (is_ours())
+		close(spool.fd);
+	spool.fd = -1;
+}
+
 /* To grow a file beyond the limit is SIGXFSZ, which a program may not ignore. */
 static bool may_grow(size_t size)
 {
@@ -166,9 +173,7 @@ void viz_spool__put(void *memory)
 
 static void reset(void)
 {
-	if (is_ours())
-		close(spool.fd);
-	spool.fd = -1;
+	viz_spool__end_file();
 	spool.size = 0;
 	spool.at = spool.end = NULL;
 	memset(spool.free, 0, sizeof(spool.free));

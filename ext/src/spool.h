@@ -63,8 +63,10 @@ struct viz_spool_name {
  * 0 or -errno; then memory is private, as it is without this call.
  */
 int viz_spool__open(int fd);
-/* Whether there is a file. */
+/* Whether there is a file, with a block in it. */
 bool viz_spool__is_file(void);
+/* Memory is private from here on; what is in the file stays mapped. */
+void viz_spool__end_file(void);
 /*
  * A zeroed block with room for @size bytes, its head included. NULL when out of memory. When
  * the file cannot grow the memory is private.

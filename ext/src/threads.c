@@ -189,8 +189,10 @@ int viz_recorder__keep_in(int fd, const char *process_name)
 	if (err)
 		return err;
 	head = viz_spool__get(VIZ_BLOCK_HEAD, sizeof(*head));
-	if (!head || !viz_spool__is_file())
+	if (!head || !viz_spool__is_file()) {
+		viz_spool__end_file(); /* without a head in_child() would not know of it */
 		return -ENOSPC;
+	}
 	head->thread_size = sizeof(struct viz_thread);
 	head->frame_size = sizeof(struct viz_frame);
 	head->record_size = sizeof(struct viz_record);

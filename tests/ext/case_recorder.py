@@ -509,19 +509,27 @@ signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 def leaf(a): return a
 tracer.start()
-for i in range(100000): leaf(i)
+for i in range(50000): leaf(i)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+for i in range(50000): leaf(i)
+pid = os.fork()
+if not pid:
+    for i in range(50000): leaf(i)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
 tracer.stop()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 tracer.parse()
-print(sum("leaf" in e["name"] for e in tracer.data["traceEvents"]), os.fstat(fd).st_size)
+print(sum("leaf" in e["name"] for e in tracer.data["traceEvents"]), os.stat(sys.argv[1]).st_size)
 """
 
 
 def test_a_file_that_cannot_grow():
-    for limit, size in ((1 << 20, 1 << 20), (1000, 0)):
+    # the last one has no room at first and much later on: the file must not come back then
+    for limit, later, size in ((1 << 20, 1 << 20, 1 << 20), (1000, 1000, 0), (1000, 1 << 30, 0)):
         with folder() as here:
-            done = python("-c", _LIMITED, os.path.join(here, "spool"), str(limit))
-            assert done.stdout == "100000 %d\n" % size, done
+            done = python("-c", _LIMITED, os.path.join(here, "spool"), str(limit), str(later))
+            assert done.stdout == "100000 %d\n" % size, (limit, later, done)
 
 
 _CLOSES = """
