@@ -322,12 +322,16 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	return err ? not_written(err, why, why_size) : 0;
 }
 
-/* Whether no interpreter is there that the recorder with these constants could serve. */
-static bool is_spare(const struct viz_trampoline *t, const struct viz_rec_consts *k)
+/* Whether no interpreter is there that the recorder with these constants could serve. One of ours
+ * whose end has not been noticed yet would be taken for it, and stopped. */
+static bool is_spare(const struct viz_trampoline *t, const struct viz_rec_consts *k, uint64_t base)
 {
 	uint64_t states[VIZ_LIST_MAX];
 	int nr = viz_interpreters__list(t, states);
 
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].base == base && !t->instances[i].gone)
+			return false;
 	for (int i = 0; i < nr; i++)
 		if (states[i] + t->interp->build->info.off.interp_eval_frame == k->slot)
 			return false;
@@ -371,7 +375,7 @@ static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 		    memcmp(bytes + VIZ_REC_CONSTS_SIZE, code + VIZ_REC_CONSTS_SIZE,
 			   size - VIZ_REC_CONSTS_SIZE))
 			continue;
-		if (old.slot != in->slot && (!is_spare(t, &old) || forget_past(t, base)))
+		if (old.slot != in->slot && (!is_spare(t, &old, base) || forget_past(t, base)))
 			continue;
 		in->base = base;
 		in->again = true;

@@ -20,6 +20,8 @@
 
 enum { EXCEPTIONS_MAX = 1 << 16 };
 
+enum { LATE_TICKS = 50 }; /* five seconds: by then an interpreter has begun */
+
 /* What hangs on a target. */
 struct recording {
 	struct viz_session *s;
@@ -536,9 +538,15 @@ static void tick(struct viz_session *s, struct viz_target *t)
 	struct recording *r = t->engine_data;
 
 	(void)s;
-	if (!r || !r->tramp)
+	if (!r)
 		return;
-	if (!(r->ticks++ % 10))
+	r->ticks++;
+	/* the record of its first call was lost */
+	if (!r->tramp && r->watch.first && r->ticks > LATE_TICKS)
+		viz_interpreter_watch__end(&r->watch);
+	if (!r->tramp)
+		return;
+	if (r->ticks % 10 == 1)
 		look_for_greenlets(r);
 	viz_interpreter_watch__tick(&r->watch);
 }
