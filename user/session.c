@@ -209,6 +209,9 @@ static void set_filter(struct viz_session *s, const struct viz_filter *filter)
 
 static int open_probes(struct viz_session *s, struct viz_options *opt)
 {
+	/* with engine trampoline the size is that of the rings in the processes */
+	bool own = opt->ring_size && opt->engine != &viz_engine_trampoline;
+	size_t ring_size = own ? opt->ring_size : RING_BYTES;
 	char why[512];
 
 	s->guardian = viz_guardian__start(why, sizeof(why));
@@ -219,8 +222,7 @@ static int open_probes(struct viz_session *s, struct viz_options *opt)
 	s->builds = viz_builds__new();
 	s->names = viz_live_names__new();
 	s->loaders = viz_loader_watch__new();
-	s->probes = viz_probes__load(opt->ring_size ?: RING_BYTES, viz_records__handle, s, why,
-				     sizeof(why));
+	s->probes = viz_probes__load(ring_size, viz_records__handle, s, why, sizeof(why));
 	if (!s->builds || !s->probes) {
 		viz_error("%s", s->builds ? why : strerror(ENOMEM));
 		return -EPERM;
