@@ -109,6 +109,32 @@ static struct known_file *find_known(const struct viz_builds *builds, const stru
 	return NULL;
 }
 
+/* Where to see an object go in tp_dealloc, at @dealloc: a file offset. 0: nowhere. */
+static uint64_t dealloc_site(const struct viz_elf *elf, uint64_t dealloc)
+{
+	struct viz_site site;
+	uint64_t offset;
+
+	if (!viz_elf__is_code(elf, dealloc))
+		return 0;
+	if (!viz_enter_site__find(elf, dealloc, 0, VIZ_ARG0, &site))
+		return site.offset;
+	return viz_elf__to_offset(elf, dealloc, &offset) ? offset : 0;
+}
+
+/* The file's own relocations tell it, also while a process is still being loaded. */
+static void find_dealloc(struct viz_build *build)
+{
+	uint64_t dealloc = 0;
+	struct viz_elf *elf;
+
+	if (!build->code_type || viz_elf__open(build->fd, &elf))
+		return;
+	if (viz_elf__pointer_at(elf, build->code_type + 48, &dealloc))
+		build->code_dealloc = dealloc_site(elf, dealloc);
+	viz_elf__close(elf);
+}
+
 /* The entry of the file open at @fd, which is taken over. NULL: no memory, or gone. */
 static struct known_file *know(struct viz_builds *builds, int fd, const char *path)
 {
@@ -148,6 +174,7 @@ static struct known_file *know(struct viz_builds *builds, int fd, const char *pa
 				"more than %d different Python builds run here", VIZ_BUILDS_MAX);
 	} else {
 		builds->builds[builds->nr_builds++] = file->build;
+		find_dealloc(file->build);
 	}
 	viz_debug(VIZ_LOG_ELF, "%s: %s", path, file->err ? strerror(-file->err) : "a CPython");
 	builds->files[builds->nr_files++] = file;
@@ -440,21 +467,13 @@ static bool live_dealloc(const struct viz_interpreter *interp, uint64_t *dealloc
 uint64_t viz_interpreter__code_dealloc(const struct viz_interpreter *interp)
 {
 	const struct viz_build *build = interp->build;
-	uint64_t dealloc = 0, result = 0;
-	struct viz_site site;
+	uint64_t dealloc, result = 0;
 	struct viz_elf *elf;
 
-	if (!build->code_type || viz_elf__open(build->fd, &elf))
-		return 0;
-	/* The file's own relocations tell it too, also while the process is still being loaded. */
-	if ((viz_elf__pointer_at(elf, build->code_type + 48, &dealloc) ||
-	     live_dealloc(interp, &dealloc)) &&
-	    viz_elf__is_code(elf, dealloc)) {
-		if (!viz_enter_site__find(elf, dealloc, 0, VIZ_ARG0, &site))
-			result = site.offset;
-		else if (!viz_elf__to_offset(elf, dealloc, &result))
-			result = 0;
-	}
+	if (build->code_dealloc || !build->code_type || !live_dealloc(interp, &dealloc) ||
+	    viz_elf__open(build->fd, &elf))
+		return build->code_dealloc;
+	result = dealloc_site(elf, dealloc);
 	viz_elf__close(elf);
 	return result;
 }
