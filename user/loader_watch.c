@@ -70,16 +70,23 @@ static int attach(struct viz_session *s, int fd, char *why, size_t why_size)
 	return err;
 }
 
+/* musl is its own loader, and where ld-musl-*.so.1 is a link to it, it is mapped as libc.so. */
+static bool may_be_loader(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return name && (!strncmp(name, "/ld", 3) || !strcmp(name, "/libc.so"));
+}
+
 /* A loader that cannot be probed is remembered too: it is said once. */
 static int look_at(const struct viz_map *map, void *ctx)
 {
 	struct search *search = ctx;
 	struct viz_loader_watch *watch = search->watch;
-	const char *name = strrchr(map->path, '/');
 	char why[256] = "";
 	int fd, err;
 
-	if (!map->exec || !map->inode || !name || strncmp(name, "/ld", 3) || is_known(watch, map))
+	if (!map->exec || !map->inode || !may_be_loader(map->path) || is_known(watch, map))
 		return 0;
 	if (watch->nr == LOADERS_MAX)
 		return 1;

@@ -71,10 +71,21 @@ check_engine() { # ENGINE
 	[ "$(jq '.vizbpf_metadata.processes[0].lost' a.json)" = 0 ]
 }
 
+# Every call of a program that vizbpf starts, whose loader has to be watched.
+check_launch() { # PYTHON
+	rm -f a.json
+	run_vizbpf -q -o a.json -- "$1" -c '
+def marker(): pass
+for i in range(7): marker()'
+	[ "$status" -eq 0 ]
+	[ "$(calls_of a.json marker)" = 7 ]
+}
+
 check_build() { # NAME
 	start_build "$1"
 	check_engine eval
 	check_engine trampoline
+	PYTHONHOME=/usr check_launch "$PYTHON_RUN"
 }
 
 @test "at a fixed address" {
@@ -104,11 +115,13 @@ check_build() { # NAME
 @test "static" {
 	start_build static
 	check_engine eval
+	PYTHONHOME=/usr check_launch "$PYTHON_RUN"
 }
 
 @test "static and position-independent" {
 	start_build static-pie
 	check_engine eval
+	PYTHONHOME=/usr check_launch "$PYTHON_RUN"
 }
 
 @test "static and stripped: nothing in it says that it is a Python" {
@@ -159,6 +172,7 @@ print("debug" if hasattr(sys, "gettotalrefcount") else
 		if [ "$kind" = plain ]; then
 			PYTHON_RUN=$python start_target "$ANSWER"
 			check_engine eval
+			check_launch "$python"
 		else
 			refused "$kind" "$python"
 		fi
