@@ -13,6 +13,7 @@
 #ifndef SIGSTOP
 #define SIGSTOP 19
 #endif
+#define SIGNAL_UNKILLABLE 0x40 /* include/linux/sched/signal.h */
 
 /* Defined in select.bpf.c. User space clears it when the recording ends. */
 extern volatile __u32 hold_enabled;
@@ -24,6 +25,7 @@ struct tty_struct___hold;
 
 struct signal_struct___hold {
 	struct tty_struct___hold *tty;
+	unsigned int flags;
 	struct pid___hold *pids[4]; /* enum pid_type: PID, TGID, PGID, SID */
 };
 
@@ -121,6 +123,11 @@ static __always_inline bool stops_unseen(void)
 
 	if (BPF_CORE_READ(task, ptrace) || is_shell_job(task))
 		return false;
+	/* an orphan, or about to be one: its parent is ending, or is the first process of a pid
+	 * namespace, which nothing stops */
+	if (!BPF_CORE_READ(task, real_parent, mm) ||
+	    BPF_CORE_READ(task, real_parent, signal, flags) & SIGNAL_UNKILLABLE)
+		return true;
 	read_exe_name(BPF_CORE_READ(task, real_parent), &name);
 	return BEGINS(name, "python") || BEGINS(name, "vizbpf") || IS(name, "sh") ||
 	       IS(name, "dash") || IS(name, "bash") || IS(name, "busybox") || IS(name, "systemd") ||

@@ -183,6 +183,8 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
 	t->state = VIZ_TARGET_ACTIVE;
 	err = t->engine->forked ? t->engine->forked(s, parent, t) : 0;
+	if (err)
+		viz_debug(VIZ_LOG_LIFE, "child %d of %d: %s", t->pid, parent->pid, strerror(-err));
 	if (t->scope != -1)
 		viz_custom_events__look(s->custom, t->pid, t->scope, 0);
 	/* It may have ended already; what it did is in the ring all the same. */

@@ -170,6 +170,37 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$HERE/parent.py" "$kind" "$WO
 	kill -0 "$bystander"
 }
 
+# Their parent is gone, and whoever has them now is none that a child stops under otherwise.
+@test "orphans wait for their probes, too" {
+	start_target "$BUSY"
+	start_target '
+import os, sys
+def marker(i):
+    return i
+print("ready", flush=True)
+sys.stdin.readline()
+for k in range(20):
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.close(read)
+        for i in range(40):
+            marker(i)
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    os.read(read, 1)
+'
+	start_vizbpf -q -p "$TARGET" -o a.json
+	end_target
+	wait "$TRACER"
+	"$HERE/trace.py" a.json calls marker | tee calls
+	[ "$(grep -c ' 40$' calls)" -eq 20 ]
+}
+
 @test "a child that only executes something else is no Python process" {
 	for kind in shell system fork_exec; do
 		launch_kind "$kind" 1
