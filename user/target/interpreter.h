@@ -69,8 +69,7 @@ struct viz_build {
 	uint64_t interp_head; /* address of the pointer to the first PyInterpreterState */
 	uint64_t code_type; /* PyCode_Type: tp_dealloc at +48 gives code_dealloc */
 	/* file offsets for uprobes, 0: not found */
-	uint64_t
-		code_dealloc; /* as the file itself tells it; see viz_interpreter__code_dealloc() */
+	uint64_t code_dealloc; /* as the file tells it: viz_interpreter__code_dealloc() */
 	uint64_t module_create2; /* PyModule_Create2 */
 	uint64_t set_eval_frame; /* _PyInterpreterState_SetEvalFrameFunc, 3.9+ */
 	uint64_t
