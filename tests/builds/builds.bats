@@ -147,7 +147,7 @@ refused() {
 	done
 	echo go >"$TARGET_IN"
 	read -r -t 30 line <&"$TARGET_FD"
-	[ "$line" = done ]
+	[ "$line" = "done" ]
 	run_vizbpf -o a.json -- "$2" -c 'import sys; print(6 * 7); sys.exit(3)'
 	[ "$status" -eq 3 ]
 	[ "$output" = 42 ]

@@ -55,7 +55,7 @@ ask() {
 	local line
 
 	echo go >"$TARGET_IN"
-	read -r -t 30 line <&"$TARGET_FD" && [ "$line" = done ]
+	read -r -t 30 line <&"$TARGET_FD" && [ "$line" = "done" ]
 }
 
 # Records the process with each engine while it works once, and expects every call.
