@@ -130,3 +130,29 @@ $BUSY"
 	[ "$output" = on ]
 	[[ $errors == *"perf profiling"* ]]
 }
+
+@test "children that are forked at once, sixty of them, are recorded with all they do" {
+	local python
+
+	cat >forks.py <<'END'
+import os
+def f(n):
+    return n
+for batch in range(6):
+    pids = []
+    for i in range(10):
+        pid = os.fork()
+        if not pid:
+            for k in range(100):
+                f(k)
+            os._exit(0)
+        pids.append(pid)
+    for pid in pids:
+        os.waitpid(pid, 0)
+END
+	for python in "$PYTHON" $(pythons 'sys.version_info >= (3, 12)' | tail -1); do
+		run_vizbpf -q --engine trampoline -o a.json -- "$python" forks.py
+		[ "$status" -eq 0 ]
+		[ "$(calls_of a.json f)" -eq 6000 ]
+	done
+}

@@ -414,6 +414,18 @@ static void leave_family(struct viz_trampoline *t)
 		}
 }
 
+/* Children that found no region: what they did is in nobody's count of losses. */
+static void tell_missed(const struct viz_trampoline *t)
+{
+	const struct viz_tramp_file *f = t->instances[0].file;
+	uint64_t missed = f ? __atomic_load_n(&f->dir->missed, __ATOMIC_RELAXED) : 0;
+
+	if (missed)
+		viz_warn("pid %d: %llu forked children are not recorded: there were more than %d "
+			 "at a time, or they came faster than vizbpf could see them end",
+			 t->pid, (unsigned long long)missed, VIZ_REC_REGIONS - 1);
+}
+
 void viz_trampoline__free(struct viz_trampoline *t)
 {
 	bool gone;
@@ -421,6 +433,8 @@ void viz_trampoline__free(struct viz_trampoline *t)
 	if (!t)
 		return;
 	viz_trampoline__detach(t);
+	if (!t->instances[0].inherited)
+		tell_missed(t);
 	leave_family(t);
 	/* no memory to be opened at the fork: a zombie's is gone, its number is not */
 	gone = !t->start_time || t->mem == -ESRCH || t->mem == -ENOENT ||

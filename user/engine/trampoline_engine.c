@@ -417,11 +417,21 @@ static void stop(struct viz_session *s, struct viz_target *t)
 		viz_trampoline__detach(r->tramp);
 }
 
+static int drain(struct viz_session *s, struct viz_target *t);
+
 static int forked(struct viz_session *s, struct viz_target *parent, struct viz_target *child)
 {
-	struct recording *from = parent->engine_data, *r = new_recording(s, child);
+	struct recording *from, *r;
 	int err;
 
+	/* whether the program's own code had begun at the fork stands in the parent's ring */
+	while (parent->in_startup && drain(s, parent) > 0)
+		;
+	child->in_startup = parent->in_startup;
+	if (parent->engine != &viz_engine_trampoline)
+		return -ENOTSUP;
+	from = parent->engine_data;
+	r = new_recording(s, child);
 	if (!r)
 		return -ENOMEM;
 	err = child->replaced ? 0 : watch_process(s, child);
