@@ -131,8 +131,8 @@ $BUSY"
 	[[ $errors == *"perf profiling"* ]]
 }
 
-@test "children that are forked at once, sixty of them, are recorded with all they do" {
-	local python
+@test "of sixty children each is recorded with all it does, or said to be not" {
+	local python missed
 
 	cat >forks.py <<'END'
 import os
@@ -153,6 +153,8 @@ END
 	for python in "$PYTHON" $(pythons 'sys.version_info >= (3, 12)' | tail -1); do
 		run_vizbpf -q --engine trampoline -o a.json -- "$python" forks.py
 		[ "$status" -eq 0 ]
-		[ "$(calls_of a.json f)" -eq 6000 ]
+		missed=$(sed -n 's/.*: \([0-9]*\) forked children are not recorded.*/\1/p' messages)
+		[ "${missed:-0}" -lt 60 ]
+		[ "$(calls_of a.json f)" -eq $((6000 - 100 * ${missed:-0})) ]
 	done
 }

@@ -210,8 +210,10 @@ void viz_instance__look_for_ring(struct viz_trampoline *t, struct viz_instance *
 
 static void find_rings(struct viz_trampoline *t)
 {
-	for (int i = 0; i < t->nr_instances; i++)
+	for (int i = 0; i < t->nr_instances; i++) {
 		viz_instance__look_for_ring(t, &t->instances[i]);
+		viz_instance__tidy(&t->instances[i]);
+	}
 }
 
 int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,

@@ -107,6 +107,12 @@ static void release_leaving(struct viz_tramp_file *f, uint64_t base)
 	}
 }
 
+void viz_instance__tidy(struct viz_instance *in)
+{
+	if (in->file && !in->inherited)
+		release_leaving(in->file, in->base);
+}
+
 /* The region that a forked child took: the one with its pid, else the first
  * without a reader. */
 static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)

@@ -127,6 +127,8 @@ int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
 /* Ends (begins) of calls that found this ring full. */
 uint64_t viz_instance__lost(const struct viz_instance *in, bool enters);
+/* Regions of children whose memory is gone by now can be others'. */
+void viz_instance__tidy(struct viz_instance *in);
 /* @gone: the process cannot write any more: its region can be another's. Else it
  * can when its memory is gone. */
 void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
