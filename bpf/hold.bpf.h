@@ -134,8 +134,8 @@ static __always_inline bool stops_unseen(void)
 	       IS(name, "init") || IS(name, "tini") || IS(name, "docker-init") ||
 	       IS(name, "dumb-init") || IS(name, "conmon") || BEGINS(name, "containerd-shim") ||
 	       IS(name, "runc") || IS(name, "crun") || IS(name, "timeout") || IS(name, "make") ||
-	       IS(name, "unshare") || IS(name, "setsid") || IS(name, "xargs") ||
-	       IS(name, "find") || IS(name, "cron") || IS(name, "node") || IS(name, "java");
+	       IS(name, "unshare") || IS(name, "setsid") || IS(name, "xargs") || IS(name, "find") ||
+	       IS(name, "cron") || IS(name, "node") || IS(name, "java");
 }
 
 /* True when the current process stops before it goes on in user mode. */
