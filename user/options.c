@@ -278,8 +278,8 @@ struct spec {
 	const char *name; /* NULL: a letter alone */
 	char letter;
 	char what; /* 'b'ool, 't'ext, 'l'ist, list of 'f'iles, 'n'o value, 'v'alue, 'm'aybe one */
-	size_t offset;
 	bool value; /* of 'b' */
+	size_t offset;
 	int (*take)(struct viz_options *opt, const char *text);
 };
 

@@ -70,7 +70,7 @@ static int add_taken(struct regions *r, const struct viz_span *taken, int nr)
 
 		err = append(r, &new);
 	}
-	if (nr)
+	if (!err && r->at)
 		qsort(r->at, r->nr, sizeof(*r->at), by_start);
 	return err;
 }

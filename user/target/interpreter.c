@@ -460,14 +460,15 @@ static bool live_dealloc(const struct viz_interpreter *interp, uint64_t *dealloc
 	     !viz_remote__read(fd, name, text, sizeof(text)) && !memcmp(text, "code", 5) &&
 	     !viz_remote__read_u64(fd, type + 48, dealloc);
 	close(fd);
-	*dealloc -= interp->bias;
+	if (ok)
+		*dealloc -= interp->bias;
 	return ok;
 }
 
 uint64_t viz_interpreter__code_dealloc(const struct viz_interpreter *interp)
 {
 	const struct viz_build *build = interp->build;
-	uint64_t dealloc, result = 0;
+	uint64_t dealloc = 0, result = 0;
 	struct viz_elf *elf;
 
 	if (build->code_dealloc || !build->code_type || !live_dealloc(interp, &dealloc) ||
