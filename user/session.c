@@ -33,6 +33,7 @@ enum {
 	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
 	RING_BYTES = 32 << 20,
 	DRAIN_NS = 20 * 1000 * 1000, /* how long calls are taken in before something else */
+	FLUSH_SHARE = 50, /* of the time at most goes into ends of the file: 2 % */
 	GONE_NS = 2000 * 1000 * 1000, /* until a process without VIZ_EXIT is given up */
 };
 
@@ -57,6 +58,20 @@ static int on_calls(void *ctx, const struct viz_call *calls, size_t nr)
 }
 
 /* About ten times a second: losses, names, slots, processes that went without a word. */
+/* The file is valid after each flush: its end names every process there was. With thousands of
+ * them that takes a while, and is done less often. */
+static int flush(struct viz_session *s)
+{
+	uint64_t began = viz_session__now();
+	int err = viz_timeline__flush(s->timeline);
+
+	if (err || !s->writer->ops->flush || began < s->next_flush)
+		return err;
+	err = s->writer->ops->flush(s->writer);
+	s->next_flush = began + FLUSH_SHARE * (viz_session__now() - began);
+	return err;
+}
+
 static void tick(struct viz_session *s)
 {
 	struct viz_target *t, *next;
@@ -100,9 +115,7 @@ static void tick(struct viz_session *s)
 		viz_records__handle(s, &rec, sizeof(rec));
 	}
 	if (!s->err)
-		s->err = viz_timeline__flush(s->timeline);
-	if (!s->err && s->writer->ops->flush)
-		s->err = s->writer->ops->flush(s->writer);
+		s->err = flush(s);
 	viz_summary__status(s);
 }
 

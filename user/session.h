@@ -122,6 +122,7 @@ struct viz_session {
 	uint32_t nr_lanes, cap_lanes;
 	unsigned int nr_active; /* targets in state ACTIVE or WANTED */
 	uint64_t records, calls_before_tick;
+	uint64_t next_flush; /* of the file, ns */
 	int err; /* of the writer: stops the session */
 	bool stop;
 	uint64_t end_ts; /* records after it are not part of the trace */
