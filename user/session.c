@@ -67,6 +67,7 @@ static int flush(struct viz_session *s)
 
 	if (err || !s->writer->ops->flush || began < s->next_flush)
 		return err;
+	viz_trace__sum_calls(s->trace);
 	err = s->writer->ops->flush(s->writer);
 	s->next_flush = began + FLUSH_SHARE * (viz_session__now() - began);
 	return err;
@@ -493,6 +494,7 @@ int viz_session__run(struct viz_options *opt)
 	if (err)
 		goto cleanup;
 	err = end_err;
+	viz_trace__sum_calls(s->trace);
 	end_err = s->writer->ops->end(s->writer);
 	if (!err)
 		err = end_err;

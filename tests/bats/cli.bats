@@ -215,6 +215,7 @@ sys.stdin.readline()
 	start_vizbpf -p "$TARGET" --engine eval -o a.json
 	stop_vizbpf
 	[ "$(jq -r '.vizbpf_metadata.processes[0].engine' a.json)" = eval ]
+	[ "$(jq '.vizbpf_metadata | .calls > 0 and .calls == .processes[0].calls' a.json)" = true ]
 	assert_contains "$(cat messages)" eval
 }
 

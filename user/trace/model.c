@@ -238,6 +238,16 @@ uint32_t viz_trace__process(struct viz_trace *trace, uint32_t pid)
 	return trace->nr_processes++;
 }
 
+void viz_trace__sum_calls(struct viz_trace *trace)
+{
+	uint32_t i;
+
+	for (i = 0; i < trace->nr_processes; i++)
+		trace->processes[i].calls = 0;
+	for (i = 0; i < trace->nr_tracks; i++)
+		trace->processes[trace->tracks[i].process].calls += trace->tracks[i].calls;
+}
+
 uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t tid)
 {
 	if (process >= trace->nr_processes)

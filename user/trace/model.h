@@ -137,6 +137,8 @@ uint32_t viz_trace__func(struct viz_trace *trace, const char *name, const char *
 /* A new process or track; returns its index, UINT32_MAX when out of memory. */
 uint32_t viz_trace__process(struct viz_trace *trace, uint32_t pid);
 uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t tid);
+/* Sets the calls of each process to the sum of its tracks'. */
+void viz_trace__sum_calls(struct viz_trace *trace);
 /* Copies @text into the trace's memory; NULL when out of memory (or for NULL). */
 const char *viz_trace__string(struct viz_trace *trace, const char *text);
 /* Adds an args text for struct viz_call.args; returns 1 + index, 0 when out of memory. */
