@@ -201,6 +201,48 @@ for k in range(20):
 	[ "$(grep -c ' 40$' calls)" -eq 20 ]
 }
 
+# A server's workers are there before anybody attaches to it.
+FAMILY='
+import os, sys
+def marker(i):
+    return i
+def work(fd):
+    os.read(fd, 1)
+    for i in range(40):
+        marker(i)
+read, write = os.pipe()
+child = os.fork()
+if not child:
+    inner = os.fork()
+    work(read)
+    if inner:
+        os.waitpid(inner, 0)
+    os._exit(0)
+print("ready", flush=True)
+sys.stdin.readline()
+os.write(write, b"12")
+os.waitpid(child, 0)
+marker(0)
+'
+
+@test "children and their children that are there already" {
+	start_target "$FAMILY"
+	start_vizbpf -q -p "$TARGET" -o a.json
+	end_target
+	wait "$TRACER"
+	"$HERE/trace.py" a.json calls marker | tee calls
+	[ "$(grep -c ' 40$' calls)" -eq 2 ]
+	grep -qx "$TARGET 1" calls
+}
+
+@test "--no-follow: not the children that are there already" {
+	start_target "$FAMILY"
+	start_vizbpf -q -p "$TARGET" --no-follow -o a.json
+	end_target
+	wait "$TRACER"
+	[ "$("$HERE/trace.py" a.json calls marker)" = "$TARGET 1" ]
+}
+
 @test "a child that only executes something else is no Python process" {
 	for kind in shell system fork_exec; do
 		launch_kind "$kind" 1

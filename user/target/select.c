@@ -168,11 +168,38 @@ static int compare(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
+/* Behind the @nr of @list, what they have started, and what that has; @list has room for all
+ * processes there are. Returns how many there are then. */
+static int add_descendants(const struct viz_select *sel, pid_t *list, int nr, const pid_t *all,
+			   int nr_all)
+{
+	struct viz_procfs_status status;
+	pid_t *parents = calloc((size_t)nr_all + 1, sizeof(*parents));
+	int i, before;
+
+	if (!parents)
+		return nr;
+	for (i = 0; i < nr_all; i++)
+		if (!viz_procfs__status(all[i], &status) && !status.kernel && status.state != 'Z')
+			parents[i] = status.parent;
+	do {
+		before = nr;
+		for (i = 0; i < nr_all; i++)
+			if (parents[i] && has(list, (size_t)nr, parents[i]) &&
+			    !has(list, (size_t)nr, all[i]) && all[i] != getpid() &&
+			    !has(sel->excluded, sel->nr_excluded, all[i]))
+				list[nr++] = all[i];
+	} while (nr > before);
+	free(parents);
+	return nr;
+}
+
 int viz_select__list(const struct viz_select *sel, pid_t **pids)
 {
+	bool family = sel->follow && sel->nr_pids;
 	int nr = 0, kept = 0, i;
+	pid_t *list, *all = NULL;
 	size_t k;
-	pid_t *list;
 
 	*pids = NULL;
 	if (viz_select__open(sel)) {
@@ -184,9 +211,13 @@ int viz_select__list(const struct viz_select *sel, pid_t **pids)
 			    viz_select__wants(sel, (*pids)[i]) == 1)
 				(*pids)[kept++] = (*pids)[i];
 	}
-	list = reallocarray(*pids, (size_t)kept + sel->nr_pids + 1, sizeof(*list));
+	nr = family ? viz_procfs__pids(&all) : 0;
+	if (nr < 0)
+		nr = 0;
+	list = reallocarray(*pids, (size_t)kept + sel->nr_pids + (size_t)nr + 1, sizeof(*list));
 	if (!list) {
 		free(*pids);
+		free(all);
 		*pids = NULL;
 		return -ENOMEM;
 	}
@@ -194,6 +225,8 @@ int viz_select__list(const struct viz_select *sel, pid_t **pids)
 	for (k = 0; k < sel->nr_pids; k++)
 		if (!has(sel->excluded, sel->nr_excluded, sel->pids[k]))
 			list[kept++] = sel->pids[k];
+	kept = add_descendants(sel, list, kept, all, nr);
+	free(all);
 	qsort(list, (size_t)kept, sizeof(*list), compare);
 	return kept;
 }

@@ -56,9 +56,10 @@ bool viz_select__open(const struct viz_select *sel);
 int viz_select__wants(const struct viz_select *sel, pid_t pid);
 
 /*
- * The wanted processes that exist now, in rising order; any program, Python or not. Returns
- * their number and the array in @pids (owned by the caller), or a negative errno. A pid that
- * was named is in it even if there is no such process, for attaching to say so.
+ * The wanted processes that exist now, and with @follow what those that were named have
+ * started, in rising order; any program, Python or not. Returns their number and the array in
+ * @pids (owned by the caller), or a negative errno. A pid that was named is in it even if there is
+ * no such process, for attaching to say so.
  */
 int viz_select__list(const struct viz_select *sel, pid_t **pids);
 
