@@ -179,7 +179,8 @@ static void take_exec(struct viz_session *s, const struct viz_life *rec)
 	struct viz_target *t = viz_session__target(s, (pid_t)rec->tgid);
 	struct viz_life late = *rec;
 
-	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s", rec->tgid, rec->comm);
+	viz_debug(VIZ_LOG_LIFE, "pid %u runs another program: %.16s%s", rec->tgid, rec->comm,
+		  held ? ", and waits" : "");
 	if (!t)
 		t = newcomer(s, (pid_t)rec->tgid);
 	if (t && t->behind && t->waiting > WAITING_MAX) {

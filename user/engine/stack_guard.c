@@ -90,7 +90,8 @@ void viz_stack_guard__release(struct viz_stack_guard *sg, pid_t pid)
 	struct viz_guard_state state;
 	uint32_t tgid = (uint32_t)pid;
 
-	if (bpf_map_lookup_elem(sg->guards, &tgid, &state))
+	/* What is held has become another program, or will: it waits to be prepared. */
+	if (bpf_map_lookup_elem(sg->guards, &tgid, &state) || state.held)
 		return;
 	if (state.stopped && !state.cleared)
 		kill(pid, SIGCONT);
