@@ -74,6 +74,11 @@ test: packages-build packages-test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/run
 
+# What takes longer: containers, the browser, the Python package, builds of other kinds.
+test-slow: packages-build packages-test packages-extra
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/run --slow
+
 # The safety tests on every interpreter of the machine, and often.
 test-safety: packages-build packages-test
 	$(Q)$(MAKE) --no-print-directory all
@@ -107,4 +112,4 @@ clean:
 	$(Q)rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test test-safety install install-package uninstall clean
+.PHONY: all demo test test-slow test-safety install install-package uninstall clean
