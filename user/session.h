@@ -64,8 +64,7 @@ struct viz_target {
 	uint64_t gone; /* since when there is no such process, ns; 0: there is */
 	bool slot_pending; /* the interpreter is not up yet: set the slot at its first call */
 	/* the PEP 523 slot, engine eval on 3.11+ */
-	uint64_t slots[VIZ_SLOTS_MAX];
-	int undo[VIZ_SLOTS_MAX];
+	uint64_t *slots; /* addresses */
 	unsigned int nr_slots;
 	uint64_t stepped_back; /* since when the slot is clear, ns; 0: it is set */
 	uint64_t step_backs;

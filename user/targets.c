@@ -69,6 +69,7 @@ static void forget(struct viz_session *s, struct viz_target *t)
 	for (p = &s->targets; *p != t; p = &(*p)->next)
 		;
 	*p = t->next;
+	free(t->slots);
 	free(t);
 }
 
@@ -413,6 +414,8 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 		t->lost = 0;
 	}
 	t->state = gone ? VIZ_TARGET_ENDED : VIZ_TARGET_WANTED;
+	free(t->slots);
+	t->slots = NULL;
 	t->nr_slots = 0;
 	t->stepped_back = 0;
 	t->slot_pending = false;
@@ -433,6 +436,7 @@ void viz_session__free_targets(struct viz_session *s)
 	for (t = s->targets; t; t = next) {
 		next = t->next;
 		viz_hash__clear(&t->codes);
+		free(t->slots);
 		free(t);
 	}
 	free(s->by_index);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,18 +87,22 @@ static bool has_slot(const struct viz_target *t, uint64_t addr)
 static int note_slot(struct viz_session *s, struct viz_target *t, uint64_t addr)
 {
 	struct viz_undo undo;
+	uint64_t *slots;
 	int entry;
 
 	if (has_slot(t, addr))
 		return 0;
 	if (t->nr_slots == VIZ_SLOTS_MAX)
 		return -E2BIG;
+	slots = reallocarray(t->slots, t->nr_slots + 1, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	t->slots = slots;
 	undo_for(t, addr, our_value(t), &undo);
 	entry = viz_guardian__add(s->guardian, &undo);
 	if (entry < 0)
 		return entry;
-	t->slots[t->nr_slots] = addr;
-	t->undo[t->nr_slots++] = entry;
+	t->slots[t->nr_slots++] = addr;
 	return 0;
 }
 
