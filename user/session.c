@@ -30,6 +30,8 @@
 
 enum {
 	POLL_MS = 5, /* how long records wait in a ring */
+	IDLE_MS = 20, /* the same, when there were none for a while: */
+	IDLE_TURNS = 20,
 	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
 	RING_BYTES = 32 << 20,
 	DRAIN_NS = 20 * 1000 * 1000, /* how long calls are taken in before something else */
@@ -342,7 +344,8 @@ static void take_signal(struct viz_session *s, int fd)
 static void loop(struct viz_session *s)
 {
 	uint64_t deadline = s->opt->duration ? viz_session__now() + s->opt->duration : UINT64_MAX;
-	uint64_t next_tick = 0, now, behind = 0;
+	uint64_t next_tick = 0, now, behind = 0, before;
+	unsigned int idle = 0;
 	struct pollfd fds[] = {
 		{.fd = viz_probes__fd(s->probes), .events = POLLIN},
 		{.fd = s->signals, .events = POLLIN},
@@ -350,11 +353,13 @@ static void loop(struct viz_session *s)
 	};
 
 	while (!s->stop && !s->err) {
-		poll(fds, 3, behind ? 0 : POLL_MS);
+		poll(fds, 3, behind ? 0 : idle < IDLE_TURNS ? POLL_MS : IDLE_MS);
+		before = s->records + s->trace->calls;
 		viz_lives__consume(s);
 		if (s->watch && fds[2].revents)
 			viz_mmap_watch__read(s->watch, on_mapped, s);
 		behind = drain_engines(s);
+		idle = s->records + s->trace->calls == before ? idle + 1 : 0;
 		now = viz_session__now();
 		if (now >= next_tick) {
 			next_tick = now + TICK_NS;
