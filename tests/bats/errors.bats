@@ -276,6 +276,38 @@ sys.stdin.readline()
 	refute grep -q "$(printf '\033')\[31m" messages
 }
 
+# Kernels before 5.8 have none; such a kernel's answer to libbpf stands for one.
+@test "a kernel without ring buffers is refused, with the reason" {
+	cat >old.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/bpf.h>
+int libbpf_probe_bpf_map_type(enum bpf_map_type type, const void *unused)
+{
+	return type != BPF_MAP_TYPE_RINGBUF;
+}
+int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key, __u32 value, __u32 max,
+		   const void *options)
+{
+	int (*next)(enum bpf_map_type, const char *, __u32, __u32, __u32, const void *) =
+		dlsym(RTLD_NEXT, "bpf_map_create");
+
+	errno = EINVAL;
+	return type == BPF_MAP_TYPE_RINGBUF ? -EINVAL : next(type, name, key, value, max, options);
+}
+END
+	gcc -shared -fPIC -o old.so old.c
+	start_target "$BUSY"
+	LD_PRELOAD=$WORK/old.so run_vizbpf -p "$TARGET" -d 1 -o a.json
+	assert_failed
+	assert_contains "$errors" "no BPF ring buffer (Linux 5.8 and newer)"
+	[ ! -e a.json ]
+	LD_PRELOAD=$WORK/old.so run_vizbpf doctor
+	assert_failed
+	assert_contains "$output" "BPF ring buffer"
+}
+
 @test "nothing stays behind: the target runs on after every refusal above" {
 	start_target "$BUSY"
 	run_vizbpf -p "$TARGET" -o no/such/a.json
