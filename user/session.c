@@ -59,7 +59,6 @@ static int on_calls(void *ctx, const struct viz_call *calls, size_t nr)
 	return viz_flight__calls(s->flight, calls, nr);
 }
 
-/* About ten times a second: losses, names, slots, processes that went without a word. */
 /* The file is valid after each flush: its end names every process there was. With thousands of
  * them that takes a while, and is done less often. */
 static int flush(struct viz_session *s)
@@ -75,6 +74,7 @@ static int flush(struct viz_session *s)
 	return err;
 }
 
+/* About ten times a second: losses, names, slots, processes that went without a word. */
 static void tick(struct viz_session *s)
 {
 	struct viz_target *t, *next;
