@@ -19,7 +19,7 @@ import tempfile
 import traceback
 import types
 
-from . import _native, files, options as options_module, spool, tracer as tracer_module
+from . import _native, files, kept, options as options_module, spool, tracer as tracer_module
 
 ENVIRONMENT = "VIZBPF_LAUNCH"  # JSON: what a child needs to know
 _WAIT_FOR_CHILDREN = 5.0  # seconds, once the program has ended
@@ -259,7 +259,7 @@ def _recover(folder, spools):
 
 
 def _combine(folder, spools, path, with_source, verbose):
-    """The parts of all processes into one file."""
+    """The parts of all processes into one file. The pids of those that were killed."""
     left = set(_wait_for_children(folder))
     recovered = _recover(folder, spools)
     total, overflow, first = 0, False, True
@@ -296,6 +296,7 @@ def _combine(folder, spools, path, with_source, verbose):
             if pids:
                 print("vizbpf: %s: %s" % (what, ", ".join(map(str, sorted(pids)))),
                       file=sys.stderr)
+    return recovered
 
 
 def _run(module, command):
@@ -376,9 +377,22 @@ def _shown_name(options):
     return " ".join(words + options.command)
 
 
+def _recover_left(options):
+    """--recover. The exit status."""
+    found, failed = kept.recover(
+        options.recover + [os.curdir],
+        lambda parts, spools, path: _combine(parts, spools, path, not options.no_file_info,
+                                             not options.quiet))
+    if not found and not options.quiet:
+        print("vizbpf: no killed process has left a record", file=sys.stderr)
+    return 1 if failed else 0
+
+
 def main(arguments):
     global _launch, _first
     options = options_module.parse(arguments)
+    if options.recover is not None:
+        return _recover_left(options)
     path = options_module.output_path(options, os.getpid())
     program = options.command[0] if options.module is None else None
     is_command = program is not None and not _is_program(program)

@@ -87,6 +87,9 @@ def _parser():
     parser.add_argument("-v", dest="ignored", action="store_true", help=argparse.SUPPRESS)
     for name in ("user", "log"):
         parser.add_argument("--" + name, dest="ignored", help=argparse.SUPPRESS)
+    parser.add_argument("--recover", nargs="*", metavar="FOLDER", default=None,
+                        help="make traces of what VizTracer() in killed programs had recorded (and "
+                             "look for it in these folders too), then end")
     parser.option("log_audit", nargs="*", default=None, help="audit events that match these")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
@@ -111,10 +114,12 @@ def parse(arguments):
     parser = _parser()
     ours, command = _split(parser, arguments)
     options = parser.parse_args(ours)
-    if not command:
+    if options.recover is not None and command:
+        parser.error("--recover takes folders, and no program")
+    if not command and options.recover is None:
         parser.error("no program is given")
     options.module, options.command = None, command
-    if command[0] == "-m":
+    if command[:1] == ["-m"]:
         if len(command) < 2:
             parser.error("-m needs the name of a module")
         options.module, options.command = command[1], command[2:]

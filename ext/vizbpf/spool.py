@@ -13,7 +13,7 @@ import time
 
 from . import _native, files
 
-_SHARED_MEMORY = "/dev/shm"
+SHARED_MEMORY = "/dev/shm"
 _FREE_MIN = 1 << 30  # below it the program's own use of shared memory goes first
 _PREFIX = "vizbpf-spool-"
 
@@ -23,12 +23,19 @@ def make_folder(fallback):
     file on a disk are written out while they are being filled."""
     _remove_left()
     try:
-        room = os.statvfs(_SHARED_MEMORY)
-        if room.f_bavail * room.f_frsize < _FREE_MIN:
-            return fallback
-        return tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY)
+        if shared_memory_is_roomy():
+            return tempfile.mkdtemp(prefix=_PREFIX, dir=SHARED_MEMORY)
     except OSError:
-        return fallback
+        pass
+    return fallback
+
+
+def shared_memory_is_roomy():
+    try:
+        room = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize >= _FREE_MIN
 
 
 def hold(folder):
@@ -45,11 +52,11 @@ def hold(folder):
 def _remove_left():
     """Folders of launches that were killed together with what watched over them."""
     try:
-        names = os.listdir(_SHARED_MEMORY)
+        names = os.listdir(SHARED_MEMORY)
     except OSError:
         return
     for name in names:
-        path = os.path.join(_SHARED_MEMORY, name)
+        path = os.path.join(SHARED_MEMORY, name)
         try:
             if not name.startswith(_PREFIX) or os.lstat(path).st_uid != os.geteuid() or \
                     time.time() - os.lstat(path).st_mtime < 60:

@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 
-from . import _native
+from . import _native, kept
 from .files import write_trace
 
 _current = None  # the tracer that is registered globally
 _running = None  # the tracer that records: one per process
+_PATHS = (str, bytes, os.PathLike)
 _own_path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
@@ -96,6 +97,7 @@ class VizTracer:
         self._audit = None
         self._owns_record = False
         self._make_spool = None  # launch.py: returns the descriptor of an empty file, or None
+        self._record = None  # kept.Record, else
         if register_global:
             self.register_global()
 
@@ -133,6 +135,8 @@ class VizTracer:
             self.log_func_repr)
         if fresh:
             self._keep_record()
+        elif self._record is not None:
+            self._record.set_saved(False)
         if self.log_exception and sys.version_info < (3, 12):
             print("vizbpf: log_exception needs CPython 3.12: earlier ones do not tell; calls that "
                   "end by an exception are marked all the same", file=sys.stderr)
@@ -151,13 +155,26 @@ class VizTracer:
             raise
 
     def _keep_record(self):
-        """What is recorded goes into a file, where a launch asks for it."""
-        fd = self._make_spool() if self._make_spool is not None else None
+        """What is recorded goes into a file, which outlives the process."""
+        if self._make_spool is not None:
+            fd = self._make_spool()
+        else:
+            path = self.output_file
+            path = os.path.abspath(os.fsdecode(path)) if isinstance(path, _PATHS) else None
+            self._record = kept.make(path, self.verbose)
+            fd = self._record and self._record.fd
         if fd is not None:
             try:
                 _native._keep_in(fd, self.process_name or _process_name())
             except OSError:
                 pass  # memory does as well, for as long as the process lives
+
+    def _drop_record(self):
+        """Another process, or another tracer, has the record from here on, or nobody."""
+        self._owns_record = False
+        if self._record is not None:
+            self._record.remove()
+            self._record = None
 
     def stop(self, stop_option=None):
         global _running
@@ -183,7 +200,7 @@ class VizTracer:
         self.stop()
         if self._owns_record:
             _native._clear()
-            self._owns_record = False
+            self._drop_record()
         self.parsed = False
         self.data = {}
         if was:
@@ -233,7 +250,7 @@ class VizTracer:
         was = self.enable
         self.stop()
         path = self.output_file if output_file is None else output_file
-        if isinstance(path, (str, bytes, os.PathLike)):
+        if isinstance(path, _PATHS):
             path = os.path.abspath(os.fspath(path))
             if self.pid_suffix:
                 stem, dot, suffix = path.rpartition(".")
@@ -243,6 +260,8 @@ class VizTracer:
                                        self._sync_marker, self._owns_record)
         self.total_entries = events
         self.saved_as = path
+        if self._record is not None:
+            self._record.set_saved(True)
         if (self.verbose if verbose is None else verbose) and isinstance(path, str):
             print("vizbpf: %d events in %s%s" % (
                 events, path, " (older ones were dropped: raise tracer_entries)" if overflow else ""),
@@ -266,7 +285,7 @@ class VizTracer:
         import multiprocessing
 
         self.stop()
-        if self._make_spool is not None:
+        if self._make_spool is not None or self._record is not None:
             self.save(output_file)  # a child would read what is written on meanwhile
             process = multiprocessing.get_context("fork").Process(target=os.getpid, daemon=False)
             process.start()
@@ -426,7 +445,7 @@ def _claim(tracer):
     """The record of this process belongs to @tracer from here on; another's is dropped."""
     global _owner
     if _owner is not None and _owner is not tracer:
-        _owner._owns_record = False
+        _owner._drop_record()
     _native._clear()
     _owner = tracer
     tracer._owns_record = True
@@ -440,6 +459,8 @@ def _after_fork():
     if _forking_to_save:
         return
     _native._after_fork()
+    if _owner is not None:
+        _owner._record = None  # the parent's
     if _current is not None:
         _current.parsed = False
 
