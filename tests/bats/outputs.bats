@@ -170,7 +170,9 @@ events = [
     dict(here, ph="N", ts=40, cat="object", id="0x5", name="Obj"),
     dict(here, ph="O", ts=41, cat="object", id="0x5", name="Obj", args={"snapshot": {"a": 1}}),
     dict(here, ph="D", ts=42, cat="object", id="0x5", name="Obj"),
-    dict(here, ph="X", ts=1, dur=100, cat="FEE", name="main (/a.py:1)", args={"return_value": "3"}),
+    dict(here, ph="X", ts=1, dur=100, name="main (/a.py:1)", args={"return_value": "3"}),
+    # of a call, its category tells that it is one of a C function
+    dict(here, ph="X", ts=2, dur=1, cat="FEE", name="builtins.len"),
 ]
 json.dump({"traceEvents": events}, open(sys.argv[1], "w"))
 PYTHON

@@ -69,6 +69,9 @@ class Trace:
             raise Bad("not valid JSON: %s" % error)
         if not isinstance(self.document, dict) or "traceEvents" not in self.document:
             raise Bad("no traceEvents")
+        metadata = self.document.get("vizbpf_metadata")
+        # CLOCK_MONOTONIC where the file's own times begin
+        self.zero = metadata.get("monotonic_zero", 0) if isinstance(metadata, dict) else 0
         self.calls = defaultdict(list)
         self.names = {}
         self.process_names = {}
@@ -80,9 +83,9 @@ class Trace:
     def read(self, event):
         phase = event.get("ph")
         if phase == "X":
-            if event.get("cat") != "FEE":
+            if event.get("cat", "FEE") != "FEE":
                 raise Bad("cat is not FEE: %r" % event)
-            begin, duration = time_of(event, "ts"), time_of(event, "dur")
+            begin, duration = self.zero + time_of(event, "ts"), time_of(event, "dur")
             if duration < 0:
                 raise Bad("negative duration: %r" % event)
             call = Call(begin, begin + duration, clean(event["name"]), event["tid"],

@@ -67,11 +67,11 @@ static void test_shapes(void)
 		"\"args\":{\"labels\":\"container web, pid 7 inside\"}},\n"
 		"{\"ph\":\"M\",\"pid\":41,\"tid\":42,\"name\":\"thread_name\","
 		"\"args\":{\"name\":\"worker-1\"}},\n"
-		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":1739344614.333,\"dur\":3.204,"
-		"\"cat\":\"FEE\",\"name\":\"Cls.meth (/srv/app/x.py:12)\"},\n"
-		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":1739344614.300,\"dur\":0.005,"
+		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":1739343614.333,\"dur\":3.204,"
+		"\"name\":\"Cls.meth (/srv/app/x.py:12)\"},\n"
+		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":1739343614.300,\"dur\":0.005,"
 		"\"cat\":\"FEE\",\"name\":\"builtins.len\"},\n"
-		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":0.001,\"dur\":9.000,\"cat\":\"FEE\","
+		"{\"ph\":\"X\",\"pid\":41,\"tid\":42,\"ts\":0.000,\"dur\":9.000,"
 		"\"name\":\"Cls.meth (/srv/app/x.py:12)\",\"args\":{\"return_value\":\"3\","
 		"\"unfinished\":true,\"raised\":true}},\n"
 		"{\"ph\":\"i\",\"pid\":41,\"tid\":42,\"ts\":5.000,\"cat\":\"INSTANT\","
@@ -84,16 +84,17 @@ static void test_shapes(void)
 	struct viz_trace *trace = viz_trace__new();
 	struct viz_event instant = {.type = VIZ_EVENT_INSTANT,
 				    .scope = 'p',
-				    .ts = 5000,
+				    .ts = 1005000,
 				    .name = "lost \"3\"",
 				    .args = "{\"calls\":3}"};
 	struct viz_event counter = {
-		.type = VIZ_EVENT_COUNTER, .ts = 6000, .name = "rss", .args = "{broken"};
-	struct viz_event flow = {.type = VIZ_EVENT_FLOW_END, .ts = 7000, .name = "q", .id = 42};
+		.type = VIZ_EVENT_COUNTER, .ts = 1006000, .name = "rss", .args = "{broken"};
+	struct viz_event flow = {.type = VIZ_EVENT_FLOW_END, .ts = 1007000, .name = "q", .id = 42};
 	struct viz_call calls[3] = {
 		{.begin = 1739344614333, .dur = 3204},
 		{.begin = 1739344614300, .dur = 5, .func = 1, .flags = VIZ_CALL_C},
-		{.begin = 1, .dur = 9000, .flags = VIZ_CALL_UNFINISHED | VIZ_CALL_RAISED},
+		/* it began before recording did */
+		{.begin = 900000, .dur = 109000, .flags = VIZ_CALL_UNFINISHED | VIZ_CALL_RAISED},
 	};
 	struct viz_writer *w;
 	struct json_object *doc, *o;
@@ -109,7 +110,9 @@ static void test_shapes(void)
 	trace->processes[0].ns_pid = 7;
 	trace->tracks[0].name = "worker-1";
 	trace->tracks[0].lost = 3;
-	trace->realtime_offset = 1700000000123456789;
+	trace->realtime_offset = 1700000000122456789;
+	trace->begin = 1000000;
+	trace->end = 9000000;
 	w = open_writer(trace);
 	viz_writer__sources(w, read_source, NULL);
 	for (i = 0; i < 2; i++) { /* what did not change is not said twice */
@@ -145,6 +148,9 @@ static void test_shapes(void)
 		   strstr(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
 			  "\"losses\":[{\"pid\":41,\"tid\":42,\"name\":\"worker-1\",\"lost\":3}]"),
 	   "vizbpf_metadata counts what was written and what was lost");
+	ok(o && strstr(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
+		       "\"monotonic_zero\":1000000,\"begin\":0,\"end\":8000000"),
+	   "times count from the begin of the recording, which is told");
 	json_object_put(doc);
 	free(text);
 	unlink(path);

@@ -61,7 +61,8 @@ static int tail__make(struct chrome *c, uint32_t func, uint32_t track)
 	if (!p)
 		return -ENOMEM;
 	tail->text = p;
-	p = stpcpy(p, ",\"cat\":\"FEE\",\"name\":\"");
+	/* no reader asks for "cat" but ours, which knows a C function by it: 12 bytes a call */
+	p = stpcpy(p, file_len ? ",\"name\":\"" : ",\"cat\":\"FEE\",\"name\":\"");
 	tail->name = (uint32_t)(p - tail->text);
 	p = viz_json__escape(p, f->name, name_len);
 	if (file_len) {
@@ -97,13 +98,21 @@ static inline int prepare(struct chrome *c, const struct viz_call *call)
 	return 0;
 }
 
-static inline char *put_times(char *p, const struct chrome_prefix *prefix,
-			      const struct viz_call *call)
+/* @ts as the file has it. What began before recording did is only bounded by that. */
+static inline uint64_t since_zero(const struct chrome *c, uint64_t ts)
 {
+	return ts > c->zero ? ts - c->zero : 0;
+}
+
+static inline char *put_times(char *p, const struct chrome *c, const struct viz_call *call)
+{
+	const struct chrome_prefix *prefix = &c->prefixes[call->track];
+	uint64_t begin = since_zero(c, call->begin);
+
 	memcpy(p, prefix->text, sizeof(prefix->text));
-	p = viz_json__us(p + prefix->len, call->begin);
+	p = viz_json__us(p + prefix->len, begin);
 	memcpy(p, ",\"dur\":", 7);
-	return viz_json__us(p + 7, call->dur);
+	return viz_json__us(p + 7, since_zero(c, call->begin + call->dur) - begin);
 }
 
 static void put_flags(struct viz_buffer *b, const struct chrome *c, const struct viz_call *call)
@@ -151,7 +160,7 @@ static int put_special(struct chrome *c, const struct viz_call *call)
 	p = viz_buffer__room(b, sizeof(struct chrome_prefix) + 2 * VIZ_JSON_NUMBER + 8);
 	if (!p)
 		return -ENOMEM;
-	b->len += (size_t)(put_times(p, &c->prefixes[call->track], call) - p);
+	b->len += (size_t)(put_times(p, c, call) - p);
 	viz_buffer__add(b, tail->text, tail->len);
 	if (call->args || call->flags & ~(uint32_t)VIZ_CALL_C) {
 		b->len -= !b->failed; /* the brace */
@@ -195,7 +204,7 @@ static int chrome__calls(struct viz_writer *w, const struct viz_call *calls, siz
 				break;
 			end = p + ROOM;
 		}
-		p = put_times(p, &c->prefixes[call->track], call);
+		p = put_times(p, c, call);
 		memcpy(p, tail->text, tail->len);
 		p += tail->len;
 	}
@@ -327,7 +336,7 @@ static int chrome__event(struct viz_writer *w, const struct viz_event *event)
 	b->len = 0;
 	viz_buffer__printf(b, ",\n{\"ph\":\"%s\",\"pid\":%u,\"tid\":%u", shape->phase, track->pid,
 			   track->tid);
-	put_time(b, ",\"ts\":", event->ts);
+	put_time(b, ",\"ts\":", since_zero(c, event->ts));
 	if (event->type == VIZ_EVENT_SLICE)
 		put_time(b, ",\"dur\":", event->dur);
 	if (cat) {
@@ -375,6 +384,8 @@ static int chrome__begin(struct viz_writer *w)
 	static const char head[] = "{\"traceEvents\":[";
 	int err;
 
+	/* the time since boot is four digits more in each ts than the time since the start */
+	((struct chrome *)w)->zero = w->trace->begin;
 	err = viz_output__write(w->out, head, sizeof(head) - 1);
 	return err ? err : chrome__flush(w);
 }

@@ -26,6 +26,7 @@ struct chrome {
 	struct chrome_prefix *prefixes; /* by track */
 	uint64_t *processes_said, *tracks_said; /* hashes of the metadata events written */
 	uint32_t nr_tails, nr_prefixes, nr_processes_said, nr_tracks_said;
+	uint64_t zero; /* what ts counts from, in the trace's time */
 	uint64_t calls, events; /* written */
 	bool any; /* an event is in the file: the next needs a comma */
 	struct viz_buffer scratch;

@@ -16,9 +16,9 @@
 void chrome__metadata(const struct chrome *c, struct viz_buffer *b)
 {
 	viz_buffer__text(b, ",\n\"viztracer_metadata\":");
-	viz_metadata__viztracer(b, c->w.trace);
+	viz_metadata__viztracer(b, c->w.trace, c->zero);
 	viz_buffer__text(b, ",\n\"vizbpf_metadata\":");
-	viz_metadata__vizbpf(b, c->w.trace, c->calls, c->events);
+	viz_metadata__vizbpf(b, c->w.trace, c->zero, c->calls, c->events);
 }
 
 /* Lines as Python counts them. */

@@ -68,8 +68,8 @@ static void put_object(struct viz_buffer *b, struct json_object *object)
 	json_object_put(object);
 }
 
-void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t calls,
-			  uint64_t events)
+void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero,
+			  uint64_t calls, uint64_t events)
 {
 	struct json_object *object = json_object_new_object(), *processes;
 	uint32_t i;
@@ -78,8 +78,10 @@ void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, u
 	add_string(object, "command", trace->command);
 	add_string(object, "host", trace->host);
 	add_string(object, "kernel", trace->kernel);
-	add_number(object, "begin", trace->begin);
-	add_number(object, "end", trace->end);
+	if (trace->monotonic_zero + zero)
+		add_number(object, "monotonic_zero", trace->monotonic_zero + zero);
+	add_number(object, "begin", trace->begin > zero ? trace->begin - zero : 0);
+	add_number(object, "end", trace->end > zero ? trace->end - zero : 0);
 	add_number(object, "calls", calls);
 	add_number(object, "events", events);
 	add_number(object, "lost", trace->lost);
@@ -92,13 +94,13 @@ void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, u
 	put_object(b, object);
 }
 
-void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace)
+void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero)
 {
 	struct json_object *object = json_object_new_object();
 
 	add_string(object, "version", trace->version ? trace->version : VIZ_VERSION);
 	json_object_object_add(object, "overflow", json_object_new_boolean(trace->overflow));
 	json_object_object_add(object, "baseTimeNanoseconds",
-			       json_object_new_int64(trace->realtime_offset));
+			       json_object_new_int64(trace->realtime_offset + (int64_t)zero));
 	put_object(b, object);
 }

@@ -6,10 +6,11 @@
 #include "../trace/model.h"
 #include "buffer.h"
 
-/* Facts, processes, losses; @calls and @events: written. */
-void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t calls,
-			  uint64_t events);
+/* Facts, processes, losses; @calls and @events: written. @zero: what is 0 in the file, ns in the
+ * trace's time. */
+void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero,
+			  uint64_t calls, uint64_t events);
 /* What VizTracer's tools look for. */
-void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace);
+void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero);
 
 #endif

@@ -316,7 +316,7 @@ void perfetto__facts(struct perfetto *p, struct viz_buffer *b)
 	uint64_t end = p->w.trace->end > p->last_ts ? p->w.trace->end : p->last_ts;
 
 	put_common_clock(p, b, end);
-	viz_metadata__vizbpf(&text, p->w.trace, p->calls, p->events);
+	viz_metadata__vizbpf(&text, p->w.trace, 0, p->calls, p->events);
 	viz_buffer__add(&text, "", 1);
 	if (text.failed)
 		return;

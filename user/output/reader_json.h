@@ -11,7 +11,6 @@ struct viz_reading {
 	struct viz_intake *intake;
 	struct viz_trace *trace;
 	const char *path;
-	bool has_facts; /* the file says when it begins and ends */
 	uint64_t broken, first_broken; /* events without sense, and where the first is */
 	char *why;
 	size_t why_size;

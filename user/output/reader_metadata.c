@@ -86,10 +86,10 @@ static int take_vizbpf(struct viz_reading *r, struct json_object *object)
 	trace->command = get_string(r, object, "command");
 	trace->host = get_string(r, object, "host");
 	trace->kernel = get_string(r, object, "kernel");
+	trace->monotonic_zero = get_u64(object, "monotonic_zero");
 	trace->begin = get_u64(object, "begin");
 	trace->end = get_u64(object, "end");
 	trace->lost = get_u64(object, "lost");
-	r->has_facts = trace->end != 0;
 	err = take_array(r, object, "processes", take_process);
 	return err ? err : take_array(r, object, "losses", take_loss);
 }

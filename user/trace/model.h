@@ -4,8 +4,8 @@
  * that is read and the commands that look at it. Nobody on this side of the header
  * knows where the records came from.
  *
- * Times are nanoseconds of CLOCK_MONOTONIC. Indexes into the tables are stable for the
- * life of the trace; tables only grow.
+ * Times are nanoseconds of CLOCK_MONOTONIC; in a trace that is read from a file, of the file's
+ * clock. Indexes into the tables are stable for the life of the trace; tables only grow.
  */
 #ifndef VIZ_MODEL_H
 #define VIZ_MODEL_H
@@ -121,7 +121,8 @@ struct viz_trace {
 	const char *command; /* its command line */
 	const char *host, *kernel;
 	uint64_t begin, end; /* of recording */
-	int64_t realtime_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC: baseTimeNanoseconds */
+	int64_t realtime_offset; /* CLOCK_REALTIME at time 0: baseTimeNanoseconds */
+	uint64_t monotonic_zero; /* CLOCK_MONOTONIC at time 0: not 0 in what comes from a file */
 	bool overflow; /* something was lost or evicted */
 	uint64_t calls, events, lost;
 	struct viz_trace_private *priv;
