@@ -48,6 +48,18 @@ except ImportError as _error:
 """
 
 
+def write_part(folder, stem, tracer):
+    """What @tracer has recorded, for join_parts()."""
+    stem = os.path.join(folder, stem)
+    with open(stem + ".tmp", "wb") as file:
+        count, overflow = files.write_fragment(
+            file, tracer.process_name or tracer_module._process_name()) \
+            if tracer._owns_record else (0, False)
+    with open(stem + ".info", "w", encoding="utf-8") as file:
+        json.dump({"count": count, "overflow": overflow, "file_info": files.source_info()}, file)
+    os.rename(stem + ".tmp", stem + ".events")
+
+
 class _Launch:
     """One recorded process of a launch."""
 
@@ -82,14 +94,7 @@ class _Launch:
             return
         self.saved = True
         self.tracer.stop("flush_as_finish")
-        stem = os.path.join(self.folder, self.stem)
-        with open(stem + ".tmp", "wb") as file:
-            count, overflow = files.write_fragment(
-                file, self.tracer.process_name or tracer_module._process_name()) \
-                if self.tracer._owns_record else (0, False)
-        with open(stem + ".info", "w", encoding="utf-8") as file:
-            json.dump({"count": count, "overflow": overflow, "file_info": files.source_info()}, file)
-        os.rename(stem + ".tmp", stem + ".events")
+        write_part(self.folder, self.stem, self.tracer)
         spool.remove(self.spools, self.stem)
         self._unmark()
 
@@ -258,8 +263,9 @@ def _recover(folder, spools):
     return pids
 
 
-def _combine(folder, spools, path, with_source, verbose):
-    """The parts of all processes into one file. The pids of those that were killed."""
+def join_parts(folder, spools, path, with_source, verbose):
+    """The parts of all processes into one file. How many events, and the pids of processes whose
+    part was made of the file that they left."""
     left = set(_wait_for_children(folder))
     recovered = _recover(folder, spools)
     total, overflow, first = 0, False, True
@@ -296,7 +302,7 @@ def _combine(folder, spools, path, with_source, verbose):
             if pids:
                 print("vizbpf: %s: %s" % (what, ", ".join(map(str, sorted(pids)))),
                       file=sys.stderr)
-    return recovered
+    return total, recovered
 
 
 def _run(module, command):
@@ -381,8 +387,8 @@ def _recover_left(options):
     """--recover. The exit status."""
     found, failed = kept.recover(
         options.recover + [os.curdir],
-        lambda parts, spools, path: _combine(parts, spools, path, not options.no_file_info,
-                                             not options.quiet))
+        lambda parts, spools, path: join_parts(parts, spools, path, not options.no_file_info,
+                                               not options.quiet)[1])
     if not found and not options.quiet:
         print("vizbpf: no killed process has left a record", file=sys.stderr)
     return 1 if failed else 0
@@ -412,7 +418,7 @@ def main(arguments):
     def combine():
         held = spool.hold(spools)
         try:
-            _combine(folder, spools, path, not options.no_file_info, not options.quiet)
+            join_parts(folder, spools, path, not options.no_file_info, not options.quiet)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(spools, ignore_errors=True)

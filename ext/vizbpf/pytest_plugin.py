@@ -2,9 +2,12 @@
 """pytest --vizbpf: one trace of the test session, a slice for each test.
 
 Without the option the slices are still emitted as custom events, so that `sudo vizbpf -p PID`
-on a running session shows them too.
+on a running session shows them too. The workers of pytest-xdist write parts, which the first
+process joins.
 """
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -23,23 +26,38 @@ class _Session:
     def __init__(self, config):
         from .tracer import VizTracer
 
-        path = config.getoption("--vizbpf-output")
-        worker = getattr(config, "workerinput", None)  # of pytest-xdist
-        if worker is not None:
-            stem, dot, suffix = path.partition(".json")
-            path = "%s_%s%s%s" % (stem, worker["workerid"], dot, suffix)
-        self.tracer = VizTracer(output_file=os.path.abspath(path), verbose=0, register_global=False,
-                                ignore_c_function=not config.getoption("--vizbpf-c-functions"))
+        self.worker = getattr(config, "workerinput", None)  # of pytest-xdist
+        self.parts = self.worker["vizbpf_parts"] if self.worker else None
+        self.path = os.path.abspath(config.getoption("--vizbpf-output"))
+        self.events = 0
         self.saved = False
+        self.tracer = VizTracer(output_file=self.path, verbose=0, register_global=False,
+                                ignore_c_function=not config.getoption("--vizbpf-c-functions"))
 
-    def start(self):
-        self.tracer.start()
+    def parts_for_worker(self):
+        if self.parts is None:
+            self.parts = tempfile.mkdtemp(prefix="vizbpf-")
+        return self.parts
 
     def save(self):
-        if not self.saved:
-            self.saved = True
-            self.tracer.stop()
+        if self.saved:
+            return
+        self.saved = True
+        self.tracer.stop()
+        if self.parts is None:
             self.tracer.save()
+            self.events = self.tracer.total_entries
+        else:
+            self._save_part()
+
+    def _save_part(self):
+        from . import launch
+
+        launch.write_part(self.parts, "part-%d-0" % os.getpid(), self.tracer)
+        self.tracer.clear()
+        if not self.worker:
+            self.events, _ = launch.join_parts(self.parts, self.parts, self.path, True, False)
+            shutil.rmtree(self.parts, ignore_errors=True)
 
 
 _KEY = "_vizbpf_session"
@@ -49,7 +67,15 @@ def pytest_configure(config):
     if config.getoption("--vizbpf"):
         session = _Session(config)
         setattr(config, _KEY, session)
-        session.start()
+        session.tracer.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """A worker of pytest-xdist is about to start."""
+    session = getattr(node.config, _KEY, None)
+    if session is not None:
+        node.workerinput["vizbpf_parts"] = session.parts_for_worker()
 
 
 def pytest_unconfigure(config):
@@ -79,5 +105,4 @@ def pytest_terminal_summary(terminalreporter, config):
     if session is None:
         return
     session.save()
-    terminalreporter.write_line("vizbpf: %d events in %s" % (session.tracer.total_entries,
-                                                            session.tracer.saved_as))
+    terminalreporter.write_line("vizbpf: %d events in %s" % (session.events, session.path))

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """python -m vizbpf, the pytest plugin, the Jupyter magic."""
 import collections
+import glob
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -392,6 +394,26 @@ def test_pytest_plugin():
         assert "vizbpf" not in result.stdout, result
 
 
+def test_pytest_with_workers():
+    if python("-c", "import pytest, xdist").returncode:
+        raise Skip("pytest-xdist is not installed here")
+    with folder() as here:
+        write(os.path.join(here, "test_it.py"), "import pytest\ndef helper(n): return n\n"
+              "@pytest.mark.parametrize('n', range(8))\ndef test_n(n): assert helper(n) == n\n")
+        out = os.path.join(here, "t.json")
+        result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--vizbpf",
+                        "--vizbpf-output", out, cwd=here, env=dict(os.environ, TMPDIR=here))
+        assert "8 passed" in result.stdout, result
+        trace = load(out)
+        helpers = [e for e in find(trace, "helper") if "test_it.py" in e["name"]]
+        assert len(helpers) == 8 and len({e["pid"] for e in helpers}) == 2, helpers
+        assert sorted(n for n in names(trace, "B") if n.startswith("test: ")) == [
+            "test: test_it.py::test_n[%d]" % n for n in range(8)]
+        count = sum(e["ph"] != "M" for e in trace["traceEvents"])
+        assert "vizbpf: %d events in %s" % (count, out) in result.stdout, (count, result.stdout)
+        assert not [name for name in os.listdir(here) if "vizbpf" in name], os.listdir(here)
+
+
 def test_jupyter_magic():
     from vizbpf import jupyter
 
@@ -416,3 +438,55 @@ def test_jupyter_magic():
         del shell.user_ns["result"]
         shell.registered("--no-such-option", "result = 1")  # must not end the session
         assert "result" not in shell.user_ns
+
+
+# The simple prompt takes two empty lines for the end of a cell.
+_SESSION = """\
+%load_ext vizbpf
+def leaf(n): return n
+
+%%vizbpf -o OUT --log_func_retval
+values = !echo 1 2
+def cell():
+    return [leaf(int(value)) for value in values[0].split()]
+result = cell()
+
+
+%%vizbpf --no-such-option
+result = "no"
+
+
+%%vizbpf -q -o OTHER
+leaf(7)
+1 / 0
+
+
+print("result is", result, "and the session goes on")
+%%vizbpf -o OTHER
+leaf(8)
+
+
+"""
+
+
+def test_jupyter_magic_in_ipython():
+    if python("-c", "import IPython").returncode:
+        raise Skip("IPython is not installed here")
+    with folder() as here:
+        out, other = os.path.join(here, "cell.json"), os.path.join(here, "other.json")
+        done = python("-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--quick",
+                      cwd=here, env=dict(os.environ, IPYTHONDIR=here, HOME=here),
+                      input=_SESSION.replace("OUT", out).replace("OTHER", other))
+        assert "result is [1, 2] and the session goes on" in done.stdout, done
+        assert "ZeroDivisionError" in done.stdout + done.stderr, done
+        assert "unrecognized arguments: --no-such-option" in done.stdout + done.stderr, done
+        assert re.search(r"vizbpf: \d+ events in %s" % re.escape(out), done.stdout), done
+        trace = load(out)
+        assert [e["args"]["return_value"] for e in find(trace, "leaf")] == ["1", "2"]
+        assert find(trace, "cell")[0]["args"]["return_value"] == "[1, 2]"
+        # the cell, and nothing of what runs it
+        assert find(trace, "<module>")[0]["name"] == "<module> (<cell>:1)"
+        assert not {"run_cell", "run_cell_magic", "run_code"} & {short(n) for n in names(trace)}
+        # of the last cell, over that of the one that raised
+        assert len(find(load(other), "leaf")) == 1
+        assert glob.glob(os.path.join(here, ".vizbpf-*")) == []
