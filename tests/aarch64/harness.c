@@ -189,6 +189,8 @@ void drain(void)
 		unsigned int kind = event->when & 15, flags = event->when >> 4 & 15;
 		uint32_t id = (uint32_t)event->what;
 
+		if (kind == VIZ_RECORD_NONE)
+			continue;
 		records++;
 		if (kind == VIZ_RECORD_CODE) {
 			name_code(event, id);

@@ -387,7 +387,7 @@ static int take_one(struct batch *b)
 	int err;
 
 	if ((e->when & 15) != VIZ_RECORD_CODE) {
-		err = handle(b, e);
+		err = (e->when & 15) == VIZ_RECORD_NONE ? 0 : handle(b, e);
 		r->next++;
 		return err;
 	}

@@ -47,10 +47,13 @@ static int copy_out(const struct viz_feed *feed, uint64_t from, struct viz_rec_e
 		    uint64_t nr)
 {
 	while (nr) {
-		uint64_t place = from & (feed->nr - 1), some = feed->nr - place;
+		uint64_t part = feed->nr / VIZ_REC_PARTS, some = part - from % part, place;
+		uint8_t *order = &feed->ring->order[from / part % VIZ_REC_PARTS];
 		size_t size;
 		ssize_t n;
 
+		place = __atomic_load_n(order, __ATOMIC_RELAXED) % VIZ_REC_PARTS * part +
+			from % part;
 		if (some > nr)
 			some = nr;
 		size = some * sizeof(*to);

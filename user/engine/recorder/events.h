@@ -60,18 +60,18 @@ static int announce_name(struct viz_rec_live *live, uint64_t id, uint64_t place,
 		.name_kind = 1,
 		.file_kind = 1,
 	};
-	uint64_t slots = (sizeof(c) + c.name_size + 15) / 16, at;
-	uint8_t point = '.';
+	uint64_t slots = (sizeof(c) + c.name_size + 15) / 16;
+	uint8_t point = '.', *to;
 
 	if (!room(live, 1 + slots))
 		return 0;
 	put(live, slots, what << 4 | VIZ_RECORD_CODE, place << 32 | id);
-	at = live->head << 4;
-	copy_in(&RING_AREA, at, &c, sizeof(c));
-	at += sizeof(c);
-	copy_in(&RING_AREA, at, qualifier.data, qualifier.size);
-	copy_in(&RING_AREA, at + qualifier.size, &point, dot);
-	copy_in(&RING_AREA, at + qualifier.size + dot, (const void *)name, size);
+	to = (uint8_t *)event_at(live, live->head);
+	copy_in(to, &c, sizeof(c));
+	to += sizeof(c);
+	copy_in(to, qualifier.data, qualifier.size);
+	copy_in(to + qualifier.size, &point, dot);
+	copy_in(to + qualifier.size + dot, (const void *)name, size);
 	live->head += slots;
 	publish(live);
 	return 1;

@@ -94,26 +94,52 @@ void *stop(void *a, void *b, void *c);
 
 /* ---- writing ---- */
 
-static INLINE int room(struct viz_rec_live *live, uint64_t nr)
-{
-	if (likely(live->limit - live->head >= nr))
-		return 1;
-	live->limit = __atomic_load_n(&RING_AREA.tail, __ATOMIC_ACQUIRE) + K.mask + 1;
-	return live->limit - live->head >= nr;
-}
-
 static INLINE void publish(struct viz_rec_live *live)
 {
 	__atomic_store_n(&RING_AREA.head, live->head, __ATOMIC_RELEASE);
 }
 
+static INLINE struct viz_rec_event *event_at(const struct viz_rec_live *live, uint64_t nr)
+{
+	return (struct viz_rec_event *)(live->origin + nr * sizeof(struct viz_rec_event));
+}
+
 static INLINE void put(struct viz_rec_live *live, uint64_t when, unsigned int kind, uint64_t what)
 {
-	struct viz_rec_event *event = &RING_AREA.events[live->head & K.mask];
+	struct viz_rec_event *event = event_at(live, live->head);
 
 	event->when = when << 8 | kind;
 	event->what = what;
 	live->head++;
+}
+
+/* Goes on with the first part of the ring that is free. 0: none is. */
+static NOINLINE int next_part(struct viz_rec_live *live)
+{
+	struct viz_rec_ring *ring = &RING_AREA;
+	uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+	uint64_t size = (K.mask + 1) / VIZ_REC_PARTS, free;
+
+	while (live->head < live->limit)
+		put(live, 0, VIZ_RECORD_NONE, 0);
+	publish(live);
+	for (; live->oldest * size < live->limit && (live->oldest + 1) * size <= tail;
+	     live->oldest++)
+		live->used &= ~(1ull << ring->order[live->oldest % VIZ_REC_PARTS]);
+	if (!~live->used)
+		return 0;
+	free = (uint64_t)__builtin_ctzll(~live->used);
+	live->used |= 1ull << free;
+	ring->order[live->limit / size % VIZ_REC_PARTS] = (uint8_t)free;
+	live->origin = (uint64_t)&ring->events[free * size] - live->limit * sizeof(ring->events[0]);
+	live->limit += size;
+	return 1;
+}
+
+/* Whether there is room for @nr records in a row. */
+static INLINE int room(struct viz_rec_live *live, uint64_t nr)
+{
+	return likely(live->limit - live->head >= nr) || next_part(live);
 }
 
 /* For what is rare: one record, published at once; 0 if the ring is full. */
@@ -143,7 +169,7 @@ static NOINLINE int put_leave_unless_short(struct viz_rec_live *live, unsigned i
 					   uint64_t what)
 {
 	struct viz_rec_ring *ring = &RING_AREA;
-	struct viz_rec_event *last = &ring->events[(live->head - 1) & K.mask];
+	struct viz_rec_event *last = event_at(live, live->head - 1);
 	uint64_t when = now();
 
 	if (live->head > ring->head && (last->when & 15) == VIZ_RECORD_ENTER &&
@@ -274,17 +300,11 @@ static struct text text_of(uint64_t str, uint32_t max, int tail)
 	return t;
 }
 
-static void copy_in(struct viz_rec_ring *ring, uint64_t at, const void *from, uint32_t size)
+static void copy_in(uint8_t *to, const void *from, uint32_t size)
 {
-	uint8_t *bytes;
-	uint64_t mask = K.mask << 4 | 15;
-
-	/* far from the start of the ring: gcc for aarch64 would keep the address in memory */
-	__asm__("" : "+r"(ring));
-	bytes = (uint8_t *)ring->events;
 	/* volatile: gcc would call memcpy for this loop */
 	for (uint32_t i = 0; i < size; i++)
-		((volatile uint8_t *)bytes)[(at + i) & mask] = ((const uint8_t *)from)[i];
+		((volatile uint8_t *)to)[i] = ((const uint8_t *)from)[i];
 }
 
 static int announce(struct viz_rec_live *live, uint64_t code, uint64_t id, uint64_t place)
@@ -305,15 +325,15 @@ static int announce(struct viz_rec_live *live, uint64_t code, uint64_t id, uint6
 		.file_ascii = file.ascii,
 	};
 	uint64_t slots = (sizeof(c) + name.size + file.size + 15) / 16;
-	uint64_t at;
+	uint8_t *to;
 
 	if (!room(live, 1 + slots))
 		return 0;
 	put(live, slots, VIZ_RECORD_CODE, place << 32 | id);
-	at = live->head << 4;
-	copy_in(&RING_AREA, at, &c, sizeof(c));
-	copy_in(&RING_AREA, at + sizeof(c), name.data, name.size);
-	copy_in(&RING_AREA, at + sizeof(c) + name.size, file.data, file.size);
+	to = (uint8_t *)event_at(live, live->head);
+	copy_in(to, &c, sizeof(c));
+	copy_in(to + sizeof(c), name.data, name.size);
+	copy_in(to + sizeof(c) + name.size, file.data, file.size);
 	live->head += slots;
 	publish(live);
 	return 1;

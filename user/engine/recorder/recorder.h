@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3430304352424956ull /* "VIBRC004" */
+#define VIZ_REC_MAGIC 0x3530304352424956ull /* "VIBRC005" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -142,7 +142,10 @@ struct viz_rec_live {
 	uint64_t ring; /* address of struct viz_rec_ring; 0: write nothing */
 	uint64_t key; /* the thread that wrote last; 0: say it again */
 	uint64_t head; /* of the ring; may be ahead of ring->head */
-	uint64_t limit; /* head at which the ring looks full until tail is read again */
+	uint64_t limit; /* head at which the part of the ring that is being filled ends */
+	uint64_t origin; /* address of record 0, if all of them stood in a row with this part's */
+	uint64_t used; /* bit by part: it has records that are not read, or takes the next ones */
+	uint64_t oldest; /* how many parts have been filled and read */
 	uint64_t thread; /* its struct viz_rec_thread */
 	uint64_t generation;
 	/* WRAP: recording goes on while the stack pointer is in [floor, top) */
@@ -158,6 +161,7 @@ struct viz_rec_live {
 };
 
 enum viz_rec_record {
+	VIZ_RECORD_NONE = 0, /* the rest of a part that was too small for what came next */
 	VIZ_RECORD_ENTER = 1, /* what = frame << 32 | id; flags: VIZ_ENTER_* */
 	VIZ_RECORD_LEAVE = 2, /* what = frame << 32 | id; flags: VIZ_LEAVE_* */
 	VIZ_RECORD_CODE = 3, /* what = place << 32 | id; slots follow: struct viz_rec_code */
@@ -194,7 +198,7 @@ struct viz_rec_code {
 	uint8_t name_ascii, file_ascii;
 };
 
-enum { VIZ_REC_THREADS = 512, VIZ_REC_CODES = 65536, VIZ_REC_DEPTH = 32 };
+enum { VIZ_REC_THREADS = 512, VIZ_REC_CODES = 65536, VIZ_REC_DEPTH = 32, VIZ_REC_PARTS = 64 };
 
 /* Losses by thread; place 0 takes the threads that found no place. */
 struct viz_rec_thread {
@@ -229,6 +233,11 @@ enum viz_rec_state {
 	VIZ_REC_STOPPED = 3,
 };
 
+/*
+ * The events are filled in VIZ_REC_PARTS equal parts, and always the first one that is free: while
+ * vizbpf keeps up these are the same few, which are in the cache and have been touched before. The
+ * first touch of a page costs the target as much as the records of fifty calls.
+ */
 struct viz_rec_ring {
 	uint64_t magic;
 	uint32_t state; /* enum viz_rec_state */
@@ -248,6 +257,8 @@ struct viz_rec_ring {
 	uint64_t lost_codes;
 	uint64_t filter; /* K.filter; vizbpf clears it when the program switches stacks */
 	uint64_t unused3[4];
+	/* record n is in part order[n / size of a part % VIZ_REC_PARTS] of the events */
+	uint8_t order[VIZ_REC_PARTS];
 	struct viz_rec_thread threads[VIZ_REC_THREADS];
 	struct viz_rec_codeslot codes[VIZ_REC_CODES];
 	struct viz_rec_event events[];

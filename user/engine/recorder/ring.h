@@ -22,7 +22,7 @@ static void init_ring(void)
 	ring->beat = now();
 	ring->pid = arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	live->head = live->key = live->hand = live->refs = live->paused = live->unwound = 0;
-	live->limit = K.mask + 1;
+	live->limit = live->used = live->oldest = 0;
 	live->next_id = 1;
 	live->thread = (uint64_t)ring->threads;
 	live->generation = ++KEEP_PAGE.generation;
