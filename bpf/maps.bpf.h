@@ -55,11 +55,6 @@ VIZ_MAP struct viz_threads {
 	__type(value, struct viz_thread);
 } threads SEC(".maps");
 
-struct viz_code_key {
-	__u64 code;
-	__u64 tgid;
-};
-
 /* Code objects that user space has been told of. */
 struct viz_code_state {
 	__u64 announced; /* head.ts of its VIZ_CODE */

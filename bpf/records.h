@@ -298,6 +298,12 @@ enum viz_verdict_code {
 	VIZ_CODE_DROP_SELF = 3
 };
 
+/* Key of the map `codes`. */
+struct viz_code_key {
+	VIZ_U64 code;
+	VIZ_U64 tgid;
+};
+
 /* Key of the map `verdicts`. */
 struct viz_verdict_key {
 	VIZ_U64 code;

@@ -20,14 +20,14 @@ static void describe(struct viz_session *s, struct viz_target *t)
 	ssize_t n;
 
 	if (!viz_process_name__get(t->pid, text, sizeof(text)))
-		p->name = viz_trace__string(s->trace, text);
+		viz_trace__set(s->trace, &p->name, text);
 	if (!viz_process_name__cmdline(t->pid, text, sizeof(text)))
-		p->cmdline = viz_trace__string(s->trace, text);
+		viz_trace__set(s->trace, &p->cmdline, text);
 	snprintf(link, sizeof(link), "/proc/%d/exe", t->pid);
 	n = readlink(link, text, sizeof(text) - 1);
 	if (n > 0) {
 		text[n] = '\0';
-		p->exe = viz_trace__string(s->trace, text);
+		viz_trace__set(s->trace, &p->exe, text);
 	}
 	if (!viz_procfs__status(t->pid, &status)) {
 		p->ns_pid = (uint32_t)status.ns_pid;
@@ -84,9 +84,9 @@ static void label_container(struct viz_session *s, struct viz_target *t)
 	c = viz_containers__of(s->opt->select.containers, t->pid);
 	if (!c)
 		return;
-	p->container = viz_trace__string(s->trace, c->name);
-	p->image = viz_trace__string(s->trace, c->image);
-	p->cgroup = viz_trace__string(s->trace, c->cgroup);
+	viz_trace__set(s->trace, &p->container, c->name);
+	viz_trace__set(s->trace, &p->image, c->image);
+	viz_trace__set(s->trace, &p->cgroup, c->cgroup);
 }
 
 void viz_entry__tell(struct viz_session *s, struct viz_target *t)
@@ -108,15 +108,14 @@ int viz_entry__new(struct viz_session *s, struct viz_target *t, const char *reas
 		return -ENOMEM;
 	describe(s, t);
 	label_container(s, t);
-	if (s->sources)
-		viz_sources__add(s->sources, t->process, t->pid);
 	snprintf(version, sizeof(version), b->micro == 255 ? "%u.%u" : "%u.%u.%u", b->major,
 		 b->minor, b->micro);
 	p = &s->trace->processes[t->process];
-	p->python = viz_trace__string(s->trace, version);
-	p->engine = t->engine->name;
-	p->engine_why = viz_trace__string(s->trace, reason);
-	p->limits = viz_entry__known_gaps(t);
+	p->place = s->sources ? viz_sources__place(s->sources, t->pid) : 0;
+	viz_trace__set(s->trace, &p->python, version);
+	viz_trace__set(s->trace, &p->engine, t->engine->name);
+	viz_trace__set(s->trace, &p->engine_why, reason);
+	viz_trace__set(s->trace, &p->limits, viz_entry__known_gaps(t));
 	p->hidden = false;
 	t->said = false;
 	viz_entry__tell(s, t);
@@ -134,15 +133,9 @@ int viz_entry__inherit(struct viz_session *s, struct viz_target *t, const struct
 	if (t->process == UINT32_MAX)
 		return -ENOMEM;
 	p = &s->trace->processes[t->process];
-	*p = s->trace->processes[parent->process];
-	p->pid = (uint32_t)t->pid;
+	viz_trace__like(s->trace, t->process, parent->process);
 	p->parent = (uint32_t)parent->pid;
 	p->ns_pid = viz_procfs__status(t->pid, &status) ? 0 : (uint32_t)status.ns_pid;
-	p->engine = t->engine->name;
-	p->engine_why = "as in its parent";
-	p->calls = p->lost = 0;
-	p->hidden = false;
-	if (s->sources)
-		viz_sources__same(s->sources, t->process, parent->process);
+	viz_trace__set(s->trace, &p->engine_why, "as in its parent");
 	return 0;
 }

@@ -24,7 +24,7 @@ struct entry {
 	uint64_t bias; /* of the interpreter: another one after an exec */
 	struct viz_python_place place;
 	uint64_t next, wait; /* ns */
-	uint32_t lanes; /* of the whole session, when it was looked at */
+	uint64_t lanes; /* made in the whole session, when it was looked at */
 };
 
 struct viz_live_names {
@@ -103,13 +103,8 @@ static void drop_entry(struct viz_live_names *names, pid_t pid)
 
 static void set_name(struct viz_session *s, const char **place, const char *name)
 {
-	const char *copy;
-
-	if (!name[0] || (*place && !strcmp(*place, name)))
-		return;
-	copy = viz_trace__string(s->trace, name);
-	if (copy)
-		*place = copy;
+	if (name[0] && (!*place || strcmp(*place, name)))
+		viz_trace__set(s->trace, place, name);
 }
 
 static void name_threads(struct viz_live_names *names, struct viz_session *s, struct viz_target *t,
@@ -187,15 +182,15 @@ void viz_live_names__tick(struct viz_live_names *names, struct viz_session *s, s
 	if (!e)
 		return;
 	/* a new thread somewhere: it may be one of this process and is named soon */
-	if (e->lanes != s->nr_lanes && e->next > now + first_wait)
+	if (e->lanes != s->lanes_made && e->next > now + first_wait)
 		e->next = now + first_wait;
 	if (now < e->next)
 		return;
-	e->wait = e->lanes != s->nr_lanes || !e->wait ? first_wait : 2 * e->wait;
+	e->wait = e->lanes != s->lanes_made || !e->wait ? first_wait : 2 * e->wait;
 	if (e->wait > longest_wait)
 		e->wait = longest_wait;
 	e->next = now + e->wait;
-	e->lanes = s->nr_lanes;
+	e->lanes = s->lanes_made;
 	look(names, s, t, e);
 }
 

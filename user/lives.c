@@ -79,6 +79,16 @@ void viz_lives__late_exits(struct viz_session *s, struct viz_target *t)
 	}
 }
 
+void viz_lives__drop_exits(struct viz_target *t)
+{
+	struct viz_late_exit *e;
+
+	while ((e = t->exits)) {
+		t->exits = e->next;
+		free(e);
+	}
+}
+
 static void catch_up(struct viz_session *s, struct viz_target *t)
 {
 	while (t->behind && t->engine->drain(s, t) > 0)
@@ -147,14 +157,6 @@ static void take_fork(struct viz_session *s, const struct viz_life *rec)
 		be_born(s, (pid_t)rec->tgid, (pid_t)rec->other, rec->head.flags & VIZ_LIFE_SHARES);
 }
 
-static bool has_lanes(const struct viz_session *s, const struct viz_target *t)
-{
-	for (uint32_t i = 0; i < s->nr_lanes; i++)
-		if (s->lanes[i].target == t)
-			return true;
-	return false;
-}
-
 /* It was a process that ran Python; a child that only executes something else never was one. */
 static void end_program(struct viz_session *s, struct viz_target *t, uint64_t ts)
 {
@@ -169,8 +171,9 @@ static void end_program(struct viz_session *s, struct viz_target *t, uint64_t ts
 	catch_up(s, t);
 	viz_session__end_target(s, t, ts, false);
 	p = &s->trace->processes[t->process];
-	p->hidden = t->forked_from && !p->lost && !has_lanes(s, t);
+	p->hidden = t->forked && !p->lost && !t->has_run;
 	t->forked_from = NULL;
+	t->forked = false;
 }
 
 static void take_exec(struct viz_session *s, const struct viz_life *rec)

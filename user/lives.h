@@ -23,6 +23,8 @@ struct viz_target *viz_lives__target(struct viz_session *s, pid_t pid);
 /* Acts on ends of threads and of the process that waited for the calls before them to be taken
  * in. @t may be gone afterwards. */
 void viz_lives__late_exits(struct viz_session *s, struct viz_target *t);
+/* Forgets those. */
+void viz_lives__drop_exits(struct viz_target *t);
 /* Now and then: what was not told, the ring being full, is found in the maps. */
 void viz_lives__tick(struct viz_session *s);
 

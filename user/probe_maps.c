@@ -88,6 +88,28 @@ int viz_probes__forget_process(struct viz_probes *probes, pid_t pid)
 	return bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.processes), &key) ? -errno : 0;
 }
 
+void viz_probes__forget_codes(struct viz_probes *probes, pid_t pid, const uint64_t *codes,
+			      size_t nr)
+{
+	struct viz_code_key keys[256];
+	int fd = bpf_map__fd(probes->skel->maps.codes);
+	uint32_t count, n, done;
+
+	for (size_t i = 0; i < nr; i += n) {
+		n = nr - i < 256 ? (uint32_t)(nr - i) : 256;
+		for (uint32_t k = 0; k < n; k++)
+			keys[k] = (struct viz_code_key){codes[i + k], (uint64_t)pid};
+		/* it stops at one that is not there, as the process freed it itself */
+		for (done = 0; done < n; done += count + 1) {
+			count = n - done;
+			if (!bpf_map_delete_batch(fd, keys + done, &count, NULL))
+				break;
+			if (errno != ENOENT)
+				return;
+		}
+	}
+}
+
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared)
 {
 	struct viz_guard_state state = {.cleared = cleared};

@@ -83,6 +83,10 @@ void viz_probes__hold(struct viz_probes *probes, bool on);
 void viz_probes__keep(struct viz_probes *probes);
 /* Ends the recording of what it runs; forget ends the watch for another program too. */
 int viz_probes__drop_process(struct viz_probes *probes, pid_t pid);
+/* What the BPF programs know of @nr code objects of a process, which has ended or become another
+ * program. */
+void viz_probes__forget_codes(struct viz_probes *probes, pid_t pid, const uint64_t *codes,
+			      size_t nr);
 int viz_probes__forget_process(struct viz_probes *probes, pid_t pid);
 /* The map `guards`: @cleared, or not: the slot is (not) clear. */
 int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);

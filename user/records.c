@@ -21,7 +21,7 @@ static void take_code(struct viz_session *s, const struct viz_code *rec)
 	if (!t)
 		return;
 	func = viz_code__func(s->trace, rec);
-	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func)) {
+	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func | VIZ_CODE_OWN)) {
 		s->err = -ENOMEM;
 		return;
 	}
@@ -79,7 +79,7 @@ static int take_running(struct viz_session *s, const struct viz_enter *rec)
 	struct viz_thread_lane *lane;
 
 	if (!t || t->state != VIZ_TARGET_ACTIVE || in_startup(t) ||
-	    !viz_hash__get(&t->codes, rec->code, &edge.func))
+	    !viz_target__func(t, rec->code, &edge.func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)
@@ -129,7 +129,7 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 
 	if (!t || t->state != VIZ_TARGET_ACTIVE)
 		return 0;
-	if (!viz_hash__get(&t->codes, rec->code, &edge.func))
+	if (!viz_target__func(t, rec->code, &edge.func))
 		return 0;
 	if (t->slot_pending && t->engine->tick)
 		t->engine->tick(s, t);
@@ -141,8 +141,8 @@ static int take_enter(struct viz_session *s, const struct viz_enter *rec)
 	if (lane->nr_running)
 		place_running(lane, edge.ts);
 	if (edge.flags & VIZ_ENTER_FROM &&
-	    viz_hash__get(&t->codes, ((const struct viz_enter_from *)rec)->caller_code,
-			  &edge.caller_func) &&
+	    viz_target__func(t, ((const struct viz_enter_from *)rec)->caller_code,
+			     &edge.caller_func) &&
 	    !can_escape(&s->trace->funcs[edge.caller_func]))
 		edge.caller_func = UINT32_MAX;
 	return viz_session__edge(s, lane, &edge);
@@ -175,7 +175,7 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 	uint32_t func;
 
 	if (!t || t->state != VIZ_TARGET_ACTIVE || in_startup(t) ||
-	    !viz_hash__get(&t->codes, rec->code, &func))
+	    !viz_target__func(t, rec->code, &func))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)

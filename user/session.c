@@ -21,10 +21,12 @@
 #include "live_names.h"
 #include "lives.h"
 #include "loader_watch.h"
+#include "output/ended.h"
 #include "output/file.h"
 #include "snapshot.h"
 #include "sources.h"
 #include "summary.h"
+#include "sweep.h"
 #include "target/mmap_watch.h"
 #include "target/procfs.h"
 
@@ -117,6 +119,7 @@ static void tick(struct viz_session *s)
 
 		viz_records__handle(s, &rec, sizeof(rec));
 	}
+	viz_sweep(s);
 	if (!s->err)
 		s->err = flush(s);
 	viz_summary__status(s);
@@ -168,6 +171,9 @@ static int open_trace(struct viz_session *s, struct viz_options *opt)
 	}
 	s->trace = viz_trace__new();
 	if (!s->trace)
+		return -ENOMEM;
+	s->trace->ended = viz_ended__new();
+	if (!s->trace->ended)
 		return -ENOMEM;
 	uname(&uts);
 	clock_gettime(CLOCK_REALTIME, &real);
@@ -410,7 +416,9 @@ static int finish(struct viz_session *s)
 		if (!s->trace->processes[i].hidden)
 			err = s->writer->ops->process(s->writer, i);
 	for (uint32_t i = 0; i < s->trace->nr_tracks && !err && s->writer->ops->track; i++)
-		err = s->writer->ops->track(s->writer, i);
+		if (!s->trace->tracks[i].gone)
+			err = s->writer->ops->track(s->writer, i);
+	viz_ended__complete(s->trace->ended);
 	viz_hold__rescue(s, true);
 	return err ?: s->err;
 }
@@ -514,6 +522,8 @@ cleanup:
 	viz_lives__free(s->lives);
 	viz_timeline__free(s->timeline);
 	viz_writer__free(s->writer);
+	if (s->trace)
+		viz_ended__free(s->trace->ended);
 	viz_trace__free(s->trace);
 	viz_live_names__free(s->names);
 	viz_loader_watch__free(s->loaders);

@@ -20,6 +20,7 @@
 #include "trace/timeline.h"
 
 enum { VIZ_RUNNING_MAX = 48 }; /* frames that ran before the first call of a thread */
+#define VIZ_CODE_OWN 0x80000000u /* in viz_target.codes: told by the process, not inherited */
 enum { VIZ_SLOTS_MAX = 64 }; /* interpreters of one process whose slot is set */
 
 enum viz_target_state {
@@ -48,13 +49,15 @@ struct viz_target {
 	struct viz_attachment *attachment;
 	uint32_t process; /* index in the trace; UINT32_MAX: was never recorded */
 	pid_t scope; /* where the probes are attached: pid, or -1: all that map the file */
-	struct viz_hash codes; /* code object -> function, VIZ_CODE */
+	struct viz_hash codes; /* code object -> function, VIZ_CODE; viz_target__func() */
 	uint64_t lost; /* calls, as told so far */
 	/* of engines with a drain: 0, or the time (ns) up to which its calls have been taken in;
 	 * and the records that wait */
 	uint64_t behind, waiting;
 	struct viz_late_exit *exits; /* not yet acted on, by time: its calls are behind */
-	struct viz_target *forked_from; /* until either becomes another program; NULL: by itself */
+	struct viz_target *forked_from; /* until either becomes another program or ends, or NULL */
+	bool forked; /* and has become no other program since */
+	bool has_run; /* a thread of it was recorded */
 	bool replaced; /* forked, and was another program already when that was seen */
 	bool said; /* the writer was told of it */
 	bool explicit_; /* named by -p: a failure is an error */
@@ -119,6 +122,8 @@ struct viz_session {
 	struct viz_hash by_tid; /* tid -> index into lanes */
 	struct viz_thread_lane *lanes;
 	uint32_t nr_lanes, cap_lanes;
+	uint64_t lanes_made; /* so far, those that are gone included */
+	unsigned int ended; /* lanes and targets since the last sweep */
 	unsigned int nr_active; /* targets in state ACTIVE or WANTED */
 	uint64_t records, calls_before_tick;
 	uint64_t next_flush; /* of the file, ns */
@@ -152,6 +157,16 @@ int viz_session__prepare(struct viz_session *s, struct viz_target *t, char *why,
 void viz_session__prepare_new(struct viz_session *s, struct viz_target *t);
 /* The process ended, or became another program, at @ts. */
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone);
+/* The function of the code object at @code; false: its name was not told. */
+static inline bool viz_target__func(const struct viz_target *t, uint64_t code, uint32_t *func)
+{
+	if (!viz_hash__get(&t->codes, code, func))
+		return false;
+	*func &= ~VIZ_CODE_OWN;
+	return true;
+}
+/* Frees one that is in no list any more. */
+void viz_target__free(struct viz_target *t);
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid);
 /* Gives the thread's track a name; @name is not trusted. */
 void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lane,

@@ -12,8 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/hash.h"
-
 enum { PLACES_MAX = 64, SOURCE_MAX = 4 << 20 };
 
 struct place {
@@ -27,7 +25,6 @@ struct place {
 struct viz_sources {
 	struct place places[PLACES_MAX];
 	unsigned int nr;
-	struct viz_hash by_process; /* index in the trace -> place */
 };
 
 struct viz_sources *viz_sources__new(void)
@@ -41,7 +38,6 @@ void viz_sources__free(struct viz_sources *sources)
 		return;
 	for (unsigned int i = 0; i < sources->nr; i++)
 		close(sources->places[i].root);
-	viz_hash__clear(&sources->by_process);
 	free(sources);
 }
 
@@ -69,7 +65,7 @@ static int identify(pid_t pid, struct place *p)
 	return 0;
 }
 
-void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
+uint32_t viz_sources__place(struct viz_sources *sources, pid_t pid)
 {
 	struct place p = {.root = -1};
 	unsigned int i;
@@ -77,7 +73,7 @@ void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
 	if (identify(pid, &p)) {
 		if (p.root >= 0)
 			close(p.root);
-		return;
+		return 0;
 	}
 	for (i = 0; i < sources->nr; i++) {
 		const struct place *q = &sources->places[i];
@@ -90,16 +86,7 @@ void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid)
 		close(p.root);
 	else
 		sources->places[sources->nr++] = p;
-	if (i < PLACES_MAX)
-		viz_hash__set(&sources->by_process, index, i);
-}
-
-void viz_sources__same(struct viz_sources *sources, uint32_t index, uint32_t parent)
-{
-	uint32_t place;
-
-	if (viz_hash__get(&sources->by_process, parent, &place))
-		viz_hash__set(&sources->by_process, index, place);
+	return i < PLACES_MAX ? i + 1 : 0;
 }
 
 /* Opens @path inside @p as its user would; links lead nowhere outside its root. */
@@ -131,18 +118,17 @@ static int open_as(const struct place *p, const char *path)
 	return fd;
 }
 
-int viz_sources__read(void *ctx, uint32_t process, const char *path, char **text, size_t *size)
+int viz_sources__read(void *ctx, uint32_t place, const char *path, char **text, size_t *size)
 {
 	struct viz_sources *sources = ctx;
 	struct stat st;
 	size_t n = 0;
-	uint32_t at;
 	char *buf;
 	int fd;
 
-	if (path[0] != '/' || !viz_hash__get(&sources->by_process, process, &at))
+	if (path[0] != '/' || !place || place > sources->nr)
 		return -ENOENT;
-	fd = open_as(&sources->places[at], path);
+	fd = open_as(&sources->places[place - 1], path);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > SOURCE_MAX) {

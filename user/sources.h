@@ -15,11 +15,9 @@ struct viz_sources;
 
 struct viz_sources *viz_sources__new(void);
 void viz_sources__free(struct viz_sources *sources);
-/* Remembers where the files of process @index (in the trace) are, while it lives. Processes with
- * the same root and user share one entry. */
-void viz_sources__add(struct viz_sources *sources, uint32_t index, pid_t pid);
-/* The same for a forked child of the process @parent: what it may read is the same. */
-void viz_sources__same(struct viz_sources *sources, uint32_t index, uint32_t parent);
+/* Where the files of a process are, for viz_process.place; 0: that cannot be told, or there are
+ * too many places. Processes with the same root and user share one, and so do forked children. */
+uint32_t viz_sources__place(struct viz_sources *sources, pid_t pid);
 /* viz_source_fn (output/writer.h); @ctx is the sources. */
 int viz_sources__read(void *ctx, uint32_t process, const char *path, char **text, size_t *size);
 

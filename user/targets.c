@@ -16,6 +16,7 @@
 #include "flight.h"
 #include "fork_watch.h"
 #include "live_names.h"
+#include "lives.h"
 #include "session.h"
 #include "sources.h"
 #include "target/bystanders.h"
@@ -55,22 +56,6 @@ struct viz_target *viz_session__add_target(struct viz_session *s, pid_t pid)
 	s->targets = t;
 	s->nr_active++;
 	return t;
-}
-
-/* A target that was never recorded leaves nothing behind: -a sees every exec of the host. */
-static void forget(struct viz_session *s, struct viz_target *t)
-{
-	struct viz_target **p, *last = s->by_index[--s->nr_index];
-
-	s->by_index[t->index] = last;
-	last->index = t->index;
-	if (last != t && last->state != VIZ_TARGET_ENDED)
-		viz_hash__set(&s->by_pid, (uint64_t)last->pid, last->index);
-	for (p = &s->targets; *p != t; p = &(*p)->next)
-		;
-	*p = t->next;
-	free(t->slots);
-	free(t);
 }
 
 /* Whether the process @pid is a target; for counting those that are not. */
@@ -177,8 +162,9 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 	for (size_t i = 0; i < parent->codes.cap; i++)
 		if (parent->codes.slots[i].used)
 			viz_hash__set(&t->codes, parent->codes.slots[i].key,
-				      parent->codes.slots[i].value);
+				      parent->codes.slots[i].value & ~VIZ_CODE_OWN);
 	t->forked_from = parent;
+	t->forked = true;
 	if (viz_entry__inherit(s, t, parent))
 		return -ENOMEM;
 	viz_guardian__hold(s->guardian, t->pid, why, sizeof(why));
@@ -254,7 +240,7 @@ void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lan
 	if (s->trace->tracks[lane->track].name &&
 	    !strcmp(s->trace->tracks[lane->track].name, clean))
 		return;
-	s->trace->tracks[lane->track].name = viz_trace__string(s->trace, clean);
+	viz_trace__set(s->trace, &s->trace->tracks[lane->track].name, clean);
 	lane->muted = is_muted(s, lane);
 	if (s->writer->ops->track && !s->err)
 		s->err = s->writer->ops->track(s->writer, lane->track);
@@ -288,6 +274,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 	if (!lane->lane || !viz_hash__set(&s->by_tid, (uint64_t)tid, s->nr_lanes))
 		return NULL;
 	s->nr_lanes++;
+	s->lanes_made++;
+	t->has_run = true;
 	if (t->switches)
 		viz_lane__switches(lane->lane);
 	lane->muted = is_muted(s, lane);
@@ -316,20 +304,24 @@ void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *la
 			.caller_func = UINT32_MAX,
 		};
 
-		if (viz_hash__get(&lane->target->codes, c->code, &edge.func))
+		if (viz_target__func(lane->target, c->code, &edge.func))
 			viz_lane__edge(lane->lane, &edge);
 	}
 }
 
 void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, uint64_t ts)
 {
+	uint32_t index;
+
 	viz_session__release_held(s, lane);
 	viz_lane__close(lane->lane, ts);
 	viz_custom_events__end_track(s->custom, lane->track, ts);
 	lane->ended = true;
+	s->ended++;
 	free(lane->running);
 	lane->running = NULL;
-	viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
+	if (viz_hash__get(&s->by_tid, (uint64_t)lane->tid, &index) && &s->lanes[index] == lane)
+		viz_hash__remove(&s->by_tid, (uint64_t)lane->tid);
 }
 
 static void close_lanes(struct viz_session *s, struct viz_target *t, uint64_t ts)
@@ -394,6 +386,21 @@ void viz_session__losses(struct viz_session *s, struct viz_target *t)
 	viz_probes__thread_losses(s->probes, t->pid, on_thread_lost, &losses);
 }
 
+/* The next process of that number has other code at the same addresses. */
+static void forget_codes(struct viz_session *s, struct viz_target *t)
+{
+	uint64_t *own = s->end_ts ? NULL : malloc((t->codes.nr + 1) * sizeof(*own));
+	size_t nr = 0;
+
+	for (size_t i = 0; own && i < t->codes.cap; i++)
+		if (t->codes.slots[i].used && t->codes.slots[i].value & VIZ_CODE_OWN)
+			own[nr++] = t->codes.slots[i].key;
+	if (nr)
+		viz_probes__forget_codes(s->probes, t->pid, own, nr);
+	free(own);
+	viz_hash__clear(&t->codes);
+}
+
 void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64_t ts, bool gone)
 {
 	if (t->state == VIZ_TARGET_ENDED)
@@ -410,7 +417,7 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 		viz_guardian__release(s->guardian, t->pid);
 		close_lanes(s, t, ts);
 		viz_custom_events__end_process(s->custom, t->pid);
-		viz_hash__clear(&t->codes);
+		forget_codes(s, t);
 		t->lost = 0;
 	}
 	t->state = gone ? VIZ_TARGET_ENDED : VIZ_TARGET_WANTED;
@@ -425,8 +432,15 @@ void viz_session__end_target(struct viz_session *s, struct viz_target *t, uint64
 	viz_probes__forget_process(s->probes, t->pid);
 	viz_hash__remove(&s->by_pid, (uint64_t)t->pid);
 	s->nr_active--;
-	if (t->process == UINT32_MAX)
-		forget(s, t);
+	s->ended++;
+}
+
+void viz_target__free(struct viz_target *t)
+{
+	viz_lives__drop_exits(t);
+	viz_hash__clear(&t->codes);
+	free(t->slots);
+	free(t);
 }
 
 void viz_session__free_targets(struct viz_session *s)
@@ -435,9 +449,7 @@ void viz_session__free_targets(struct viz_session *s)
 
 	for (t = s->targets; t; t = next) {
 		next = t->next;
-		viz_hash__clear(&t->codes);
-		free(t->slots);
-		free(t);
+		viz_target__free(t);
 	}
 	free(s->by_index);
 	free(s->lanes);

@@ -4,7 +4,7 @@
  * Build: user/output/reader.c user/output/reader_json.c user/output/reader_event.c
  * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/reader_perfetto_event.c user/output/intake.c
  * user/output/names.c user/output/input.c user/output/json.c user/output/buffer.c
- * user/trace/model.c user/base/utf8.c user/base/log.c
+ * user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* with: user/trace/filter.c user/flight.c user/trace/model.c user/base/utf8.c user/base/hash.c
+/* with: user/trace/filter.c user/flight.c user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/hash.c
  *       user/trace/code_names.c */
 // SPDX-License-Identifier: Apache-2.0
 /* Which calls are recorded, what makes a snapshot, and two small helpers of the hot path. */

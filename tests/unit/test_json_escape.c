@@ -1,4 +1,4 @@
-/* with: user/output/json.c user/output/buffer.c user/output/names.c user/trace/model.c
+/* with: user/output/json.c user/output/buffer.c user/output/names.c user/trace/model.c user/trace/texts.c
  * user/base/utf8.c */
 // SPDX-License-Identifier: Apache-2.0
 /* Escaping, numbers, and the check of JSON that comes from traced programs. */

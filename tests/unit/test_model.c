@@ -1,4 +1,4 @@
-/* with: user/trace/model.c user/base/utf8.c */
+/* with: user/trace/model.c user/trace/texts.c user/base/utf8.c */
 // SPDX-License-Identifier: Apache-2.0
 /* The tables of a trace, and UTF-8. */
 #include <stdlib.h>
@@ -87,6 +87,50 @@ static void test_tables(void)
 	viz_trace__free(NULL);
 }
 
+/* What has ended leaves its place to others, and takes its texts with it. */
+static void test_ends(void)
+{
+	struct viz_trace *trace = viz_trace__new();
+	uint32_t parent = viz_trace__process(trace, 7), child, track, id, i, bad = 0;
+	const char *name;
+
+	viz_trace__set(trace, &trace->processes[parent].name, "python3 app.py");
+	trace->processes[parent].limits = "of the program, not of the trace";
+	name = trace->processes[parent].name;
+	child = viz_trace__process(trace, 8);
+	viz_trace__like(trace, child, parent);
+	ok(trace->processes[child].name == name && trace->processes[child].pid == 8 &&
+		   trace->processes[child].id == 1,
+	   "a child is like its parent, but for its number");
+	track = viz_trace__track(trace, child, 8);
+	trace->tracks[track].calls = 3;
+	viz_trace__end_track(trace, track);
+	viz_trace__sum_calls(trace);
+	ok(trace->processes[child].calls == 3, "the calls of a track that has ended count");
+	viz_trace__end_process(trace, child);
+	ok(!strcmp(trace->processes[parent].name, "python3 app.py"),
+	   "a text stays while somebody has it");
+	ok(trace->processes[child].hidden && trace->tracks[track].gone,
+	   "what has ended is not to be seen");
+	id = trace->processes[child].id;
+	for (i = 0; i < 10000; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "process %u", i);
+		bad += viz_trace__process(trace, 100 + i) != child;
+		bad += !viz_trace__set(trace, &trace->processes[child].name, text);
+		bad += trace->processes[child].id != 2 + i || trace->processes[child].calls;
+		bad += viz_trace__track(trace, child, i) != track || trace->tracks[track].gone;
+		bad += !viz_trace__set(trace, &trace->tracks[track].name, text);
+		bad += strcmp(trace->tracks[track].name, text) != 0;
+		viz_trace__end_track(trace, track);
+		viz_trace__end_process(trace, child);
+	}
+	ok(!bad && trace->nr_processes == 2 && trace->nr_tracks == 1,
+	   "10,000 one after another share one place, each with a number of its own (not %u)", id);
+	viz_trace__free(trace);
+}
+
 static void test_utf8(void)
 {
 	static const char *const good[] = {"",
@@ -121,6 +165,7 @@ int main(void)
 	test_funcs();
 	test_text();
 	test_tables();
+	test_ends();
 	test_utf8();
 	return tap_done();
 }

@@ -1,5 +1,5 @@
 /* with: user/output/writer.c user/output/kept.c
- * user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/perfetto.c
+ * user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/ended.c user/output/perfetto.c
  * user/output/perfetto_packet.c user/output/perfetto_deflate.c user/output/folded.c user/output/svg.c
  * user/output/speedscope.c user/output/html.c user/output/bundle.c user/output/base64.c
  * user/output/spooled.c user/output/spool.c
@@ -9,7 +9,7 @@
  * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/reader_perfetto_event.c
  * user/output/intake.c user/output/names.c
  * user/output/input.c
- * user/trace/model.c user/base/utf8.c user/base/log.c */
+ * user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c */
 /* libs: -ljson-c -lz -lprotobuf-c */
 // SPDX-License-Identifier: Apache-2.0
 /* Perfetto's protobuf: what protobuf-c makes of it, and what our own reader does. */

@@ -2,7 +2,7 @@
  * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/reader_perfetto_event.c
  * user/output/intake.c user/output/names.c
  * user/output/input.c user/output/json.c user/output/buffer.c
- * user/trace/model.c user/base/utf8.c user/base/log.c */
+ * user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c */
 /* libs: -ljson-c -lz */
 // SPDX-License-Identifier: Apache-2.0
 /* Reading what other tools write, and what is broken. */

@@ -1,4 +1,4 @@
-/* with: user/command/profile.c user/command/nest.c user/trace/model.c user/base/utf8.c */
+/* with: user/command/profile.c user/command/nest.c user/trace/model.c user/trace/texts.c user/base/utf8.c */
 /* libs: */
 // SPDX-License-Identifier: Apache-2.0
 /* The profile behind stats, diff and top, checked against a slow and obvious computation. */

@@ -1,4 +1,4 @@
-/* with: user/trace/timeline.c user/trace/filter.c user/trace/model.c user/base/utf8.c */
+/* with: user/trace/timeline.c user/trace/filter.c user/trace/model.c user/trace/texts.c user/base/utf8.c */
 // SPDX-License-Identifier: Apache-2.0
 /* From edges to calls: nesting, losses, greenlets, escapes, frames that ran before. */
 #include <stdlib.h>

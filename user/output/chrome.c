@@ -75,7 +75,7 @@ static int tail__make(struct chrome *c, uint32_t func, uint32_t track)
 	tail->name_len = (uint32_t)(p - tail->text) - tail->name;
 	p = stpcpy(p, "\"}");
 	tail->len = (uint32_t)(p - tail->text);
-	tail->process = c->w.trace->tracks[track].process;
+	tail->place = c->w.trace->processes[c->w.trace->tracks[track].process].place;
 	p = realloc(tail->text, tail->len);
 	if (p)
 		tail->text = p;
@@ -290,6 +290,25 @@ static int chrome__track(struct viz_writer *w, uint32_t track)
 	return put_if_new(c, &c->tracks_said[track]);
 }
 
+static void chrome__end_process(struct viz_writer *w, uint32_t process)
+{
+	struct chrome *c = (struct chrome *)w;
+
+	if (process < c->nr_processes_said)
+		c->processes_said[process] = 0;
+}
+
+static int chrome__end_track(struct viz_writer *w, uint32_t track)
+{
+	struct chrome *c = (struct chrome *)w;
+
+	if (track < c->nr_tracks_said)
+		c->tracks_said[track] = 0;
+	if (track < c->nr_prefixes)
+		c->prefixes[track].len = 0;
+	return 0;
+}
+
 static const struct event_shape {
 	const char *phase, *cat;
 	bool id;
@@ -436,6 +455,8 @@ const struct viz_writer_ops viz_writer_chrome = {
 	.calls = chrome__calls,
 	.event = chrome__event,
 	.flush = chrome__flush,
+	.end_process = chrome__end_process,
+	.end_track = chrome__end_track,
 	.end = chrome__end,
 	.free = chrome__free,
 	.sources = true,

@@ -11,7 +11,7 @@ struct chrome_tail {
 	char *text; /* NULL: the function has not been called so far */
 	uint32_t len;
 	uint32_t name, name_len; /* where the escaped name stands in @text */
-	uint32_t process; /* the first that called it: where its source can be read */
+	uint32_t place; /* of the first process that called it: where its source can be read */
 };
 
 /* A track's part, up to ts's value. One cache line: copied whole. */

@@ -74,7 +74,7 @@ static int put_source(struct sources *s, uint32_t func, const char **separator)
 	/* "<string>" and "<frozen os>" are no files; a relative one cannot be found */
 	if (path[0] != '/' || s->total >= SOURCES_MAX)
 		return 0;
-	if (c->w.read_source(c->w.source_ctx, c->tails[func].process, path, &text, &size))
+	if (c->w.read_source(c->w.source_ctx, c->tails[func].place, path, &text, &size))
 		return 0;
 	if (size <= SOURCE_MAX && viz_utf8__valid(text, size)) {
 		s->total += size;

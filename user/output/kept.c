@@ -85,13 +85,13 @@ int viz_kept__add(struct viz_kept *kept, const char *path, const char *text, siz
 	return 0;
 }
 
-int viz_kept__read(void *ctx, uint32_t process, const char *path, char **text, size_t *size)
+int viz_kept__read(void *ctx, uint32_t place, const char *path, char **text, size_t *size)
 {
 	const struct viz_kept *kept = ctx;
 	const struct item *item = find(kept, path);
 	char *copy;
 
-	(void)process;
+	(void)place;
 	if (!item)
 		return -ENOENT;
 	copy = malloc(item->size + 1);

@@ -16,6 +16,6 @@ void viz_kept__free(struct viz_kept *kept);
  * 0 or -errno. */
 int viz_kept__add(struct viz_kept *kept, const char *path, const char *text, size_t size);
 /* A viz_source_fn (@ctx is the struct viz_kept). */
-int viz_kept__read(void *ctx, uint32_t process, const char *path, char **text, size_t *size);
+int viz_kept__read(void *ctx, uint32_t place, const char *path, char **text, size_t *size);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <json-c/json.h>
 
+#include "ended.h"
+
 static void add_string(struct json_object *object, const char *key, const char *value)
 {
 	if (value)
@@ -14,7 +16,7 @@ static void add_number(struct json_object *object, const char *key, uint64_t val
 	json_object_object_add(object, key, json_object_new_uint64(value));
 }
 
-static struct json_object *process_object(const struct viz_process *p)
+struct json_object *viz_metadata__process(const struct viz_process *p)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -38,27 +40,42 @@ static struct json_object *process_object(const struct viz_process *p)
 	return object;
 }
 
-static struct json_object *losses_array(const struct viz_trace *trace)
+struct json_object *viz_metadata__loss(const struct viz_track *t)
 {
-	struct json_object *array = json_object_new_array(), *object;
-	uint32_t i;
+	struct json_object *object = json_object_new_object();
 
-	for (i = 0; i < trace->nr_tracks; i++) {
-		const struct viz_track *t = &trace->tracks[i];
-
-		if (!t->lost)
-			continue;
-		object = json_object_new_object();
-		add_number(object, "pid", t->pid);
-		add_number(object, "tid", t->tid);
-		add_string(object, "name", t->name);
-		add_number(object, "lost", t->lost);
-		json_object_array_add(array, object);
-	}
-	return array;
+	add_number(object, "pid", t->pid);
+	add_number(object, "tid", t->tid);
+	add_string(object, "name", t->name);
+	add_number(object, "lost", t->lost);
+	return object;
 }
 
-static void put_object(struct viz_buffer *b, struct json_object *object)
+/* Who is there, and who has ended. */
+static void add_lists(struct json_object *object, const struct viz_trace *trace)
+{
+	struct json_object *processes = json_object_new_array(), *losses = json_object_new_array();
+	uint64_t missing;
+	uint32_t i;
+
+	for (i = 0; i < trace->nr_processes; i++)
+		if (!trace->processes[i].hidden)
+			json_object_array_add(processes,
+					      viz_metadata__process(&trace->processes[i]));
+	for (i = 0; i < trace->nr_tracks; i++)
+		if (trace->tracks[i].lost)
+			json_object_array_add(losses, viz_metadata__loss(&trace->tracks[i]));
+	missing = viz_ended__list_processes(trace->ended, processes);
+	if (missing)
+		add_number(object, "processes_left_out", missing);
+	missing = viz_ended__list_losses(trace->ended, losses);
+	if (missing)
+		add_number(object, "losses_left_out", missing);
+	json_object_object_add(object, "processes", processes);
+	json_object_object_add(object, "losses", losses);
+}
+
+void viz_metadata__object(struct viz_buffer *b, struct json_object *object)
 {
 	size_t len;
 	const char *text = json_object_to_json_string_length(
@@ -71,8 +88,7 @@ static void put_object(struct viz_buffer *b, struct json_object *object)
 void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero,
 			  uint64_t calls, uint64_t events)
 {
-	struct json_object *object = json_object_new_object(), *processes;
-	uint32_t i;
+	struct json_object *object = json_object_new_object();
 
 	add_string(object, "version", trace->version);
 	add_string(object, "command", trace->command);
@@ -85,13 +101,8 @@ void viz_metadata__vizbpf(struct viz_buffer *b, const struct viz_trace *trace, u
 	add_number(object, "calls", calls);
 	add_number(object, "events", events);
 	add_number(object, "lost", trace->lost);
-	processes = json_object_new_array();
-	for (i = 0; i < trace->nr_processes; i++)
-		if (!trace->processes[i].hidden)
-			json_object_array_add(processes, process_object(&trace->processes[i]));
-	json_object_object_add(object, "processes", processes);
-	json_object_object_add(object, "losses", losses_array(trace));
-	put_object(b, object);
+	add_lists(object, trace);
+	viz_metadata__object(b, object);
 }
 
 void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace, uint64_t zero)
@@ -102,5 +113,5 @@ void viz_metadata__viztracer(struct viz_buffer *b, const struct viz_trace *trace
 	json_object_object_add(object, "overflow", json_object_new_boolean(trace->overflow));
 	json_object_object_add(object, "baseTimeNanoseconds",
 			       json_object_new_int64(trace->realtime_offset + (int64_t)zero));
-	put_object(b, object);
+	viz_metadata__object(b, object);
 }

@@ -102,7 +102,7 @@ static void put_begin(struct perfetto *p, struct perfetto_track *t, const struct
 	*q++ = TAG_TIMESTAMP;
 	q = perfetto__varint(q, ts - t->clock);
 	*q++ = TAG_SEQUENCE;
-	q = perfetto__varint(q, PERFETTO_TRACK_SEQUENCE + call->track);
+	q = perfetto__varint(q, t->sequence);
 	event = q;
 	*q++ = TAG_TRACK_EVENT;
 	*q++ = 0;
@@ -142,7 +142,7 @@ static void put_late(struct perfetto *p, struct perfetto_track *t, const struct 
 	perfetto__special(p, &p->packets, call, ts, true);
 }
 
-static void put_end(struct perfetto *p, struct perfetto_track *t, uint32_t track, uint64_t ts)
+static void put_end(struct perfetto *p, struct perfetto_track *t, uint64_t ts)
 {
 	char *start = viz_buffer__room(&p->packets, EDGE_MAX), *q;
 
@@ -155,7 +155,7 @@ static void put_end(struct perfetto *p, struct perfetto_track *t, uint32_t track
 	*q++ = TAG_TIMESTAMP;
 	q = perfetto__varint(q, ts - t->clock);
 	*q++ = TAG_SEQUENCE;
-	q = perfetto__varint(q, PERFETTO_TRACK_SEQUENCE + track);
+	q = perfetto__varint(q, t->sequence);
 	*q++ = TAG_TRACK_EVENT;
 	*q++ = 2;
 	*q++ = TAG_TYPE;
@@ -212,6 +212,7 @@ static int put_track(struct perfetto *p, uint32_t track)
 	if (!t->started) {
 		perfetto__start_track(p, &p->packets, track);
 		t->clock = p->first_ts;
+		t->sequence = PERFETTO_TRACK_SEQUENCE + p->w.trace->tracks[track].id;
 		t->started = true;
 	}
 	edge = order(p, t->last);
@@ -220,7 +221,7 @@ static int put_track(struct perfetto *p, uint32_t track)
 		const struct viz_call *call = &p->chunk[edge->call];
 
 		if (!edge->begin)
-			put_end(p, t, track, edge->ts);
+			put_end(p, t, edge->ts);
 		else if (edge->ts < t->clock)
 			put_late(p, t, call, edge->ts);
 		else
@@ -298,6 +299,26 @@ static int put_track_name(struct viz_writer *w, uint32_t track)
 
 	perfetto__name_track(p, &p->packets, track);
 	return end_event(p);
+}
+
+static void end_process(struct viz_writer *w, uint32_t process)
+{
+	(void)w;
+	(void)process; /* nothing is kept of one */
+}
+
+static int end_track(struct viz_writer *w, uint32_t track)
+{
+	struct perfetto *p = (struct perfetto *)w;
+	int err = 0;
+
+	if (track >= p->nr_tracks)
+		return 0;
+	if (p->tracks[track].last)
+		err = put_chunk(p);
+	free(p->tracks[track].interned);
+	memset(&p->tracks[track], 0, sizeof(p->tracks[track]));
+	return err;
 }
 
 static int put_event(struct viz_writer *w, const struct viz_event *event)
@@ -385,6 +406,8 @@ const struct viz_writer_ops viz_writer_perfetto = {
 	.calls = perfetto__calls,
 	.event = put_event,
 	.flush = perfetto__flush,
+	.end_process = end_process,
+	.end_track = end_track,
 	.end = perfetto__end,
 	.free = perfetto__free,
 	.size = sizeof(struct perfetto),

@@ -16,6 +16,7 @@ struct perfetto_stack {
 
 struct perfetto_track {
 	bool started;
+	uint32_t sequence;
 	uint32_t last; /* 1 + index in the chunk of the latest call */
 	uint64_t clock; /* of the sequence: the timestamp before */
 	uint64_t late_begin, late_used; /* see put_late() */

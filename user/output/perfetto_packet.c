@@ -76,20 +76,21 @@ void perfetto__start_track(struct perfetto *p, struct viz_buffer *b, uint32_t tr
 {
 	static const uint32_t ids[2] = {PERFETTO_DELTA, PERFETTO_MONOTONIC};
 	uint64_t times[2] = {p->first_ts, p->first_ts};
-	Vizbpf__TracePacket packet = new_packet(PERFETTO_TRACK_SEQUENCE + track);
+	uint32_t id = p->w.trace->tracks[track].id;
+	Vizbpf__TracePacket packet = new_packet(PERFETTO_TRACK_SEQUENCE + id);
 	Vizbpf__TracePacketDefaults defaults = VIZBPF__TRACE_PACKET_DEFAULTS__INIT;
 	Vizbpf__TrackEventDefaults event = VIZBPF__TRACK_EVENT_DEFAULTS__INIT;
 
 	perfetto__name_track(p, b, track);
 	event.has_track_uuid = 1;
-	event.track_uuid = perfetto__uuid(PERFETTO_THREAD, track);
+	event.track_uuid = perfetto__uuid(PERFETTO_THREAD, id);
 	defaults.track_event_defaults = &event;
 	defaults.has_timestamp_clock_id = 1;
 	defaults.timestamp_clock_id = PERFETTO_DELTA;
 	packet.trace_packet_defaults = &defaults;
 	packet.has_sequence_flags = packet.sequence_flags = 1;
 	perfetto__packet(b, &packet);
-	put_clocks(b, PERFETTO_TRACK_SEQUENCE + track, ids, times, 2);
+	put_clocks(b, PERFETTO_TRACK_SEQUENCE + id, ids, times, 2);
 }
 
 void perfetto__name_process(struct perfetto *p, struct viz_buffer *b, uint32_t process)
@@ -109,7 +110,7 @@ void perfetto__name_process(struct perfetto *p, struct viz_buffer *b, uint32_t p
 	if (from->image)
 		labels[to.n_process_labels++] = (char *)from->image;
 	track.has_uuid = 1;
-	track.uuid = perfetto__uuid(PERFETTO_PROCESS, process);
+	track.uuid = perfetto__uuid(PERFETTO_PROCESS, from->id);
 	track.process = &to;
 	packet.track_descriptor = &track;
 	perfetto__packet(b, &packet);
@@ -127,7 +128,7 @@ void perfetto__name_track(struct perfetto *p, struct viz_buffer *b, uint32_t tra
 	thread.tid = from->tid;
 	thread.thread_name = (char *)from->name;
 	to.has_uuid = 1;
-	to.uuid = perfetto__uuid(PERFETTO_THREAD, track);
+	to.uuid = perfetto__uuid(PERFETTO_THREAD, from->id);
 	to.thread = &thread;
 	packet.track_descriptor = &to;
 	perfetto__packet(b, &packet);
@@ -136,7 +137,8 @@ void perfetto__name_track(struct perfetto *p, struct viz_buffer *b, uint32_t tra
 void perfetto__name_func(struct perfetto *p, struct viz_buffer *b, uint32_t track, uint32_t func)
 {
 	const struct viz_func *f = &p->w.trace->funcs[func];
-	Vizbpf__TracePacket packet = new_packet(PERFETTO_TRACK_SEQUENCE + track);
+	Vizbpf__TracePacket packet =
+		new_packet(PERFETTO_TRACK_SEQUENCE + p->w.trace->tracks[track].id);
 	Vizbpf__InternedData data = VIZBPF__INTERNED_DATA__INIT;
 	Vizbpf__EventName name = VIZBPF__EVENT_NAME__INIT, *names[1] = {&name};
 	Vizbpf__SourceLocation place = VIZBPF__SOURCE_LOCATION__INIT, *places[1] = {&place};
@@ -215,7 +217,8 @@ static void annotate_flags(struct annotations *a, uint32_t flags)
 void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct viz_call *call,
 		       uint64_t ts, bool late)
 {
-	Vizbpf__TracePacket packet = new_packet(PERFETTO_TRACK_SEQUENCE + call->track);
+	Vizbpf__TracePacket packet =
+		new_packet(PERFETTO_TRACK_SEQUENCE + p->w.trace->tracks[call->track].id);
 	Vizbpf__TrackEvent event = VIZBPF__TRACK_EVENT__INIT;
 	struct annotations annotations = {.nr = 0};
 	struct viz_buffer text = {0};
@@ -336,10 +339,15 @@ static uint32_t hash_text(uint32_t hash, const char *text)
 	return hash;
 }
 
+static uint32_t process_id(const struct perfetto *p, const struct viz_event *event)
+{
+	return p->w.trace->processes[p->w.trace->tracks[event->track].process].id;
+}
+
 /* Each number among the args is a track of its own; the first has the event as a whole. */
 static void put_counters(struct perfetto *p, struct viz_buffer *b, const struct viz_event *from)
 {
-	uint32_t process = p->w.trace->tracks[from->track].process;
+	uint32_t process = process_id(p, from);
 	struct json_object *args = from->args ? json_tokener_parse(from->args) : NULL;
 	Vizbpf__Original original = original_of(p, from), *once = &original;
 	struct viz_buffer name = {0};
@@ -377,12 +385,12 @@ cleanup:
  * remembers which were. */
 static uint64_t place(struct perfetto *p, struct viz_buffer *b, const struct viz_event *from)
 {
-	uint64_t thread = perfetto__uuid(PERFETTO_THREAD, from->track), uuid;
-	uint32_t process = p->w.trace->tracks[from->track].process;
+	uint32_t track = p->w.trace->tracks[from->track].id, process = process_id(p, from);
+	uint64_t thread = perfetto__uuid(PERFETTO_THREAD, track), uuid;
 
 	if (from->type == VIZ_EVENT_SLICE) {
 		/* apart from the calls: nothing says that it nests with them */
-		uuid = perfetto__uuid(PERFETTO_LANE, from->track);
+		uuid = perfetto__uuid(PERFETTO_LANE, track);
 		put_descriptor(b, uuid, thread, "events", false);
 		return uuid;
 	}

@@ -31,6 +31,10 @@ struct viz_writer_ops {
 	/* what was given so far is in the file and the file is valid as it stands (a
 	 * terminator is written and overwritten by the next batch); optional */
 	int (*flush)(struct viz_writer *w);
+	/* the index is about to be another's; optional, both or none: without them all processes
+	 * and tracks keep theirs to the end */
+	void (*end_process)(struct viz_writer *w, uint32_t process);
+	int (*end_track)(struct viz_writer *w, uint32_t track);
 	/* completes the file and gives it its name (viz_output__close()) */
 	int (*end)(struct viz_writer *w);
 	void (*free)(struct viz_writer *w);
@@ -40,11 +44,11 @@ struct viz_writer_ops {
 };
 
 /*
- * Reads the source file @path as @process of the trace sees it: malloc'ed *@text of *@size
- * bytes, not terminated. 0 or -errno. How a path of a target is opened safely is the
+ * Reads the source file @path as a process with that viz_process.place sees it: malloc'ed *@text
+ * of *@size bytes, not terminated. 0 or -errno. How a path of a target is opened safely is the
  * caller's part; more than 1 MiB is not used.
  */
-typedef int (*viz_source_fn)(void *ctx, uint32_t process, const char *path, char **text,
+typedef int (*viz_source_fn)(void *ctx, uint32_t place, const char *path, char **text,
 			     size_t *size);
 
 struct viz_writer {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/utf8.h"
+#include "texts.h"
 
 const struct viz_call_mark viz_call_marks[VIZ_CALL_MARKS] = {
 	{VIZ_CALL_UNFINISHED, "unfinished"}, {VIZ_CALL_RUNNING, "running"},
@@ -22,6 +23,13 @@ struct block {
 	char data[];
 };
 
+/* Indexes of a table that are free again. */
+struct vacant {
+	uint32_t *free;
+	uint32_t nr, cap;
+	uint32_t ids; /* given so far */
+};
+
 struct viz_trace_private {
 	struct block *blocks;
 	struct block *args_blocks; /* of their own, to be forgotten */
@@ -29,6 +37,8 @@ struct viz_trace_private {
 	uint32_t *hashes; /* of each function */
 	uint32_t nr_slots; /* a power of two */
 	uint32_t cap_funcs, cap_processes, cap_tracks, cap_args;
+	struct viz_texts texts; /* of processes and tracks */
+	struct vacant processes, tracks;
 };
 
 static char *arena__alloc(struct block **blocks, size_t size)
@@ -106,6 +116,9 @@ void viz_trace__free(struct viz_trace *trace)
 		return;
 	arena__free(trace->priv->blocks);
 	arena__free(trace->priv->args_blocks);
+	viz_texts__clear(&trace->priv->texts);
+	free(trace->priv->processes.free);
+	free(trace->priv->tracks.free);
 	free(trace->priv->slots);
 	free(trace->priv->hashes);
 	free(trace->priv);
@@ -229,13 +242,32 @@ uint32_t viz_trace__func(struct viz_trace *trace, const char *name, const char *
 	return func__find(trace, name, name_len, file, file_len, line);
 }
 
+/* The index for a new element: a free one, or the next, for which there is room afterwards. */
+static uint32_t vacant__take(struct vacant *vacant, void **table, uint32_t *nr, uint32_t *cap,
+			     size_t size)
+{
+	if (vacant->nr)
+		return vacant->free[--vacant->nr];
+	return table__grow(table, *nr, cap, size) ? (*nr)++ : UINT32_MAX;
+}
+
+static bool vacant__give(struct vacant *vacant, uint32_t index)
+{
+	if (!table__grow((void **)&vacant->free, vacant->nr, &vacant->cap, sizeof(*vacant->free)))
+		return false;
+	vacant->free[vacant->nr++] = index;
+	return true;
+}
+
 uint32_t viz_trace__process(struct viz_trace *trace, uint32_t pid)
 {
-	if (!table__grow((void **)&trace->processes, trace->nr_processes,
-			 &trace->priv->cap_processes, sizeof(*trace->processes)))
-		return UINT32_MAX;
-	trace->processes[trace->nr_processes] = (struct viz_process){.pid = pid};
-	return trace->nr_processes++;
+	struct vacant *vacant = &trace->priv->processes;
+	uint32_t index = vacant__take(vacant, (void **)&trace->processes, &trace->nr_processes,
+				      &trace->priv->cap_processes, sizeof(*trace->processes));
+
+	if (index != UINT32_MAX)
+		trace->processes[index] = (struct viz_process){.pid = pid, .id = vacant->ids++};
+	return index;
 }
 
 void viz_trace__sum_calls(struct viz_trace *trace)
@@ -243,24 +275,98 @@ void viz_trace__sum_calls(struct viz_trace *trace)
 	uint32_t i;
 
 	for (i = 0; i < trace->nr_processes; i++)
-		trace->processes[i].calls = 0;
+		trace->processes[i].calls = trace->processes[i].ended_calls;
 	for (i = 0; i < trace->nr_tracks; i++)
-		trace->processes[trace->tracks[i].process].calls += trace->tracks[i].calls;
+		if (!trace->tracks[i].gone)
+			trace->processes[trace->tracks[i].process].calls += trace->tracks[i].calls;
 }
 
 uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t tid)
 {
+	struct vacant *vacant = &trace->priv->tracks;
+	uint32_t index;
+
 	if (process >= trace->nr_processes)
 		return UINT32_MAX;
-	if (!table__grow((void **)&trace->tracks, trace->nr_tracks, &trace->priv->cap_tracks,
-			 sizeof(*trace->tracks)))
-		return UINT32_MAX;
-	trace->tracks[trace->nr_tracks] = (struct viz_track){
-		.process = process,
-		.pid = trace->processes[process].pid,
-		.tid = tid,
-	};
-	return trace->nr_tracks++;
+	index = vacant__take(vacant, (void **)&trace->tracks, &trace->nr_tracks,
+			     &trace->priv->cap_tracks, sizeof(*trace->tracks));
+	if (index != UINT32_MAX)
+		trace->tracks[index] = (struct viz_track){
+			.process = process,
+			.pid = trace->processes[process].pid,
+			.tid = tid,
+			.id = vacant->ids++,
+		};
+	return index;
+}
+
+/* The texts of a process, by where they stand in it. */
+static const size_t process_texts[] = {
+	offsetof(struct viz_process, name),   offsetof(struct viz_process, cmdline),
+	offsetof(struct viz_process, exe),    offsetof(struct viz_process, python),
+	offsetof(struct viz_process, engine), offsetof(struct viz_process, engine_why),
+	offsetof(struct viz_process, limits), offsetof(struct viz_process, container),
+	offsetof(struct viz_process, image),  offsetof(struct viz_process, cgroup),
+};
+
+static const char **text_of(struct viz_process *p, size_t i)
+{
+	return (const char **)((char *)p + process_texts[i]);
+}
+
+static void drop_texts(struct viz_trace *trace, struct viz_process *p)
+{
+	for (size_t i = 0; i < sizeof(process_texts) / sizeof(*process_texts); i++) {
+		viz_texts__drop(&trace->priv->texts, *text_of(p, i));
+		*text_of(p, i) = NULL;
+	}
+}
+
+void viz_trace__like(struct viz_trace *trace, uint32_t process, uint32_t other)
+{
+	struct viz_process *p = &trace->processes[process], copy = trace->processes[other];
+
+	for (size_t i = 0; i < sizeof(process_texts) / sizeof(*process_texts); i++)
+		*text_of(&copy, i) = viz_trace__string(trace, *text_of(&copy, i));
+	copy.pid = p->pid;
+	copy.id = p->id;
+	copy.calls = copy.ended_calls = copy.lost = 0;
+	copy.hidden = false;
+	drop_texts(trace, p);
+	*p = copy;
+}
+
+void viz_trace__end_track(struct viz_trace *trace, uint32_t track)
+{
+	struct viz_track *t = &trace->tracks[track];
+
+	trace->processes[t->process].ended_calls += t->calls;
+	viz_texts__drop(&trace->priv->texts, t->name);
+	*t = (struct viz_track){.process = t->process, .gone = true};
+	vacant__give(&trace->priv->tracks, track);
+}
+
+void viz_trace__end_process(struct viz_trace *trace, uint32_t process)
+{
+	drop_texts(trace, &trace->processes[process]);
+	trace->processes[process] = (struct viz_process){.hidden = true};
+	vacant__give(&trace->priv->processes, process);
+}
+
+const char *viz_trace__string(struct viz_trace *trace, const char *text)
+{
+	return text ? viz_texts__use(&trace->priv->texts, text) : NULL;
+}
+
+bool viz_trace__set(struct viz_trace *trace, const char **place, const char *text)
+{
+	const char *copy = viz_trace__string(trace, text);
+
+	if (text && !copy)
+		return false;
+	viz_texts__drop(&trace->priv->texts, *place);
+	*place = copy;
+	return true;
 }
 
 static const char *copy_text(struct block **blocks, const char *text)
@@ -279,11 +385,6 @@ static const char *copy_text(struct block **blocks, const char *text)
 	if (copy)
 		viz_utf8__clean(copy, 3 * len + 1, text, len);
 	return copy;
-}
-
-const char *viz_trace__string(struct viz_trace *trace, const char *text)
-{
-	return text ? copy_text(&trace->priv->blocks, text) : NULL;
 }
 
 uint32_t viz_trace__args(struct viz_trace *trace, const char *json_members)

@@ -5,7 +5,8 @@
  * knows where the records came from.
  *
  * Times are nanoseconds of CLOCK_MONOTONIC; in a trace that is read from a file, of the file's
- * clock. Indexes into the tables are stable for the life of the trace; tables only grow.
+ * clock. The index of a function is stable for the life of the trace; that of a process or a
+ * track until it ends (viz_trace__end_process(), _end_track()), and another's afterwards.
  */
 #ifndef VIZ_MODEL_H
 #define VIZ_MODEL_H
@@ -27,6 +28,8 @@ struct viz_process {
 	uint32_t pid; /* in the namespace of vizbpf */
 	uint32_t ns_pid; /* in its own pid namespace; 0: unknown */
 	uint32_t parent; /* 0: unknown */
+	uint32_t id; /* no other process of the trace has, or had, this number */
+	uint32_t place; /* where its source files are: a number of who reads them; 0: unknown */
 	const char *name; /* "python3 app.py": what a person calls it */
 	const char *cmdline;
 	const char *exe;
@@ -38,8 +41,9 @@ struct viz_process {
 	const char *image;
 	const char *cgroup;
 	uint64_t calls; /* recorded */
+	uint64_t ended_calls; /* of these, on tracks that have ended */
 	uint64_t lost; /* calls lost */
-	bool hidden; /* it turned out not to run Python: left out */
+	bool hidden; /* left out: it turned out not to run Python; or nothing is at this index */
 };
 
 /* A track: a thread, or an asyncio task or other lane of its own. */
@@ -47,6 +51,8 @@ struct viz_track {
 	uint32_t process; /* index */
 	uint32_t pid;
 	uint32_t tid; /* of the thread, or the number invented for the lane */
+	uint32_t id; /* no other track of the trace has, or had, this number */
+	bool gone; /* nothing is at this index */
 	const char *name; /* NULL: unknown so far */
 	uint64_t calls;
 	uint64_t lost;
@@ -125,6 +131,7 @@ struct viz_trace {
 	uint64_t monotonic_zero; /* CLOCK_MONOTONIC at time 0: not 0 in what comes from a file */
 	bool overflow; /* something was lost or evicted */
 	uint64_t calls, events, lost;
+	struct viz_ended *ended; /* what is known of those that have ended (output/ended.h); NULL */
 	struct viz_trace_private *priv;
 };
 
@@ -140,8 +147,18 @@ uint32_t viz_trace__process(struct viz_trace *trace, uint32_t pid);
 uint32_t viz_trace__track(struct viz_trace *trace, uint32_t process, uint32_t tid);
 /* Sets the calls of each process to the sum of its tracks'. */
 void viz_trace__sum_calls(struct viz_trace *trace);
-/* Copies @text into the trace's memory; NULL when out of memory (or for NULL). */
+/* Their indexes are free for others: no call that is held somewhere names them. The tracks of a
+ * process end before it does. */
+void viz_trace__end_track(struct viz_trace *trace, uint32_t track);
+void viz_trace__end_process(struct viz_trace *trace, uint32_t process);
+/* Everything about @process but its number is as in @other, its parent; it has no calls. */
+void viz_trace__like(struct viz_trace *trace, uint32_t process, uint32_t other);
+/* A text for a process or a track, in the trace's memory until that ends; NULL when out of
+ * memory (or for NULL). Equal ones are one. */
 const char *viz_trace__string(struct viz_trace *trace, const char *text);
+/* Puts that at @place instead of what is there, which is forgotten. False: out of memory,
+ * nothing has changed. */
+bool viz_trace__set(struct viz_trace *trace, const char **place, const char *text);
 /* Adds an args text for struct viz_call.args; returns 1 + index, 0 when out of memory. */
 uint32_t viz_trace__args(struct viz_trace *trace, const char *json_members);
 /* Forgets all args texts: the calls that name them have been written, and no call that is

@@ -36,7 +36,7 @@ struct fiber {
 
 struct viz_lane {
 	struct viz_timeline *tl;
-	struct viz_lane *next;
+	struct viz_lane *next, **link; /* who points to it */
 	uint32_t track;
 	bool switches;
 	struct fiber *fibers;
@@ -74,17 +74,10 @@ struct viz_timeline *viz_timeline__new(struct viz_trace *trace, const struct viz
 
 void viz_timeline__free(struct viz_timeline *tl)
 {
-	struct viz_lane *lane, *next;
-
 	if (!tl)
 		return;
-	for (lane = tl->lanes; lane; lane = next) {
-		next = lane->next;
-		for (size_t i = 0; i < lane->nr_fibers; i++)
-			free(lane->fibers[i].calls);
-		free(lane->fibers);
-		free(lane);
-	}
+	while (tl->lanes)
+		viz_lane__free(tl->lanes, NULL, NULL);
 	free(tl->verdicts);
 	free(tl->own);
 	free(tl);
@@ -106,8 +99,25 @@ struct viz_lane *viz_timeline__lane(struct viz_timeline *tl, uint32_t track)
 	lane->track = track;
 	lane->tl = tl;
 	lane->next = tl->lanes;
+	lane->link = &tl->lanes;
+	if (lane->next)
+		lane->next->link = &lane->next;
 	tl->lanes = lane;
 	return lane;
+}
+
+void viz_lane__free(struct viz_lane *lane, void (*ended)(void *ctx, uint32_t track), void *ctx)
+{
+	*lane->link = lane->next;
+	if (lane->next)
+		lane->next->link = lane->link;
+	for (size_t i = 0; i < lane->nr_fibers; i++) {
+		if (ended)
+			ended(ctx, lane->fibers[i].track);
+		free(lane->fibers[i].calls);
+	}
+	free(lane->fibers);
+	free(lane);
 }
 
 void viz_lane__switches(struct viz_lane *lane)
@@ -306,11 +316,11 @@ static struct fiber *add_fiber(struct viz_lane *lane)
 	if (!grown)
 		return NULL;
 	lane->fibers = grown;
-	/* A lane that is no thread has a number no thread can have. */
-	track = viz_trace__track(tl->trace, tl->trace->tracks[thread].process,
-				 0x40000000u + tl->trace->nr_tracks);
+	track = viz_trace__track(tl->trace, tl->trace->tracks[thread].process, 0);
 	if (track == UINT32_MAX)
 		return NULL;
+	/* A lane that is no thread has a number no thread can have. */
+	tl->trace->tracks[track].tid = 0x40000000u + tl->trace->tracks[track].id;
 	snprintf(name, sizeof(name), "%.100s greenlet %zu",
 		 tl->trace->tracks[thread].name ? tl->trace->tracks[thread].name : "thread",
 		 lane->nr_fibers);

@@ -38,6 +38,9 @@ struct viz_timeline *viz_timeline__new(struct viz_trace *trace, const struct viz
 void viz_timeline__free(struct viz_timeline *tl);
 
 struct viz_lane *viz_timeline__lane(struct viz_timeline *tl, uint32_t track);
+/* What is open is not closed. @ended is told of each track that the lane had: the first is the
+ * thread's own. All of them may be named by calls that are batched. */
+void viz_lane__free(struct viz_lane *lane, void (*ended)(void *ctx, uint32_t track), void *ctx);
 int viz_lane__edge(struct viz_lane *lane, const struct viz_edge *edge);
 /* A call that is known from begin to end; @flags: enum viz_call_flag. Filters have been applied. */
 int viz_lane__whole(struct viz_lane *lane, uint64_t begin, uint64_t end, uint32_t func,

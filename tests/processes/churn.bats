@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A server that forks, starts programs and threads for ever: what vizbpf keeps of those that have
+# ended must not add up. CHURN multiplies how many there are.
+
+load ../bats/helper
+
+CHURN=${CHURN:-1}
+# KiB that may come in the second part; what is kept of a process would be 2 to 5, of a thread 0.5.
+ROOM=256
+
+churn() { # WHAT COUNT
+	local line
+
+	echo "$1 $(($2 * CHURN))" >"$TARGET_IN"
+	read -r -t 300 line <&"$TARGET_FD"
+	[ "$line" = "done" ]
+}
+
+# Memory after a first part, and after four more of the same.
+measure() { # ENGINE OUTPUT WHAT COUNT
+	local first descriptors
+
+	need_root
+	# start_target gives the code behind "-c"
+	cat >churn-target <<-END
+	#!/bin/sh
+	shift
+	exec $PYTHON $BATS_TEST_DIRNAME/churn.py "\$@"
+	END
+	chmod +x churn-target
+	PYTHON_RUN=$WORK/churn-target start_target serve
+	start_vizbpf --engine "$1" -p "$TARGET" -o "$2"
+	churn "$3" "$4"
+	first=$("$BATS_TEST_DIRNAME/churn.py" memory "$TRACER")
+	descriptors=$(find "/proc/$TRACER/fd" -mindepth 1 | wc -l)
+	churn "$3" $(($4 * 4))
+	echo "$1, $3, memory: $first KiB, then"
+	"$BATS_TEST_DIRNAME/churn.py" bounded "$TRACER" $((first + ROOM))
+	[ "$(find "/proc/$TRACER/fd" -mindepth 1 | wc -l)" -le $((descriptors + 2)) ]
+}
+
+@test "eval: memory does not grow with the processes that have ended" {
+	measure eval out.json forks 200
+	if command -v bpftool >/dev/null; then
+		"$BATS_TEST_DIRNAME/churn.py" empty "$TRACER" "$TARGET"
+	fi
+	stop_vizbpf
+	"$BATS_TEST_DIRNAME/churn.py" check out.json $((1000 * CHURN)) 5
+}
+
+@test "trampoline: memory does not grow with the processes that have ended" {
+	measure trampoline out.json forks 200
+	stop_vizbpf
+	"$BATS_TEST_DIRNAME/churn.py" check out.json $((1000 * CHURN)) 5
+}
+
+@test "eval: memory does not grow with the threads that have ended" {
+	measure eval out.json threads 1500
+	if command -v bpftool >/dev/null; then
+		"$BATS_TEST_DIRNAME/churn.py" empty "$TRACER" "$TARGET"
+	fi
+	stop_vizbpf
+	[ "$(calls_of out.json child)" -eq $((7500 * CHURN)) ]
+}
+
+@test "trampoline: memory does not grow with the threads that have ended" {
+	measure trampoline out.json threads 1500
+	stop_vizbpf
+	[ "$(calls_of out.json child)" -eq $((7500 * CHURN)) ]
+}
