@@ -7,16 +7,13 @@ EXT_SOURCES := $(wildcard ext/src/*.[ch] ext/vizbpf/*.py ext/vizbpf/include/*.h)
 
 ext: $(BUILD)/ext/.built
 
-# From a copy: pip writes into the folder that it builds from. Without a registry, the
-# setuptools and wheel of EXT_PYTHON do.
+# Without a registry, the setuptools (before 70.1 with wheel) of EXT_PYTHON do.
 $(BUILD)/ext/.built: $(EXT_SOURCES)
 	$(call say,WHEEL,$(BUILD)/ext)
-	$(Q)rm -rf $(BUILD)/ext && mkdir -p $(BUILD)/ext/source
-	$(Q)cp -r ext/setup.py ext/pyproject.toml ext/src ext/vizbpf $(BUILD)/ext/source/
-	$(Q)find $(BUILD)/ext/source -name __pycache__ -prune -exec rm -rf {} +
-	$(Q)$(EXT_PYTHON) -m pip wheel -q --no-deps -w $(BUILD)/ext $(BUILD)/ext/source || \
-		$(EXT_PYTHON) -m pip wheel -q --no-deps --no-build-isolation -w $(BUILD)/ext $(BUILD)/ext/source
-	$(Q)rm -rf $(BUILD)/ext/source && touch $@
+	$(Q)rm -rf $(BUILD)/ext && mkdir -p $(BUILD)/ext
+	$(Q)$(EXT_PYTHON) -m pip wheel -q --no-deps -w $(BUILD)/ext ./ext || \
+		$(EXT_PYTHON) -m pip wheel -q --no-deps --no-index --no-build-isolation -w $(BUILD)/ext ./ext
+	$(Q)touch $@
 
 ext-test:
 	$(Q)VIZBPF=$(abspath $(BUILD)/vizbpf) tests/ext/run

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the package `vizbpf`: one abi3 extension for CPython 3.8 and later."""
+import atexit
 import glob
 import os
+import shutil
+import tempfile
 
 from setuptools import Extension, setup
 
@@ -26,6 +29,9 @@ if bdist_wheel is not None:
     commands["bdist_wheel"] = StableWheel
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
+# Nothing is written into the source folder: it may be read-only, or belong to somebody else.
+scratch = tempfile.mkdtemp(prefix="vizbpf-build-")
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 
 setup(
     name="vizbpf",
@@ -48,5 +54,6 @@ setup(
     ],
     entry_points={"pytest11": ["vizbpf = vizbpf.pytest_plugin"]},
     cmdclass=commands,
+    options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
     zip_safe=False,
 )
