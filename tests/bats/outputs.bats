@@ -253,3 +253,15 @@ PYTHON
 		[ "$(stat -c %s $name)" -le $((calls * 12)) ]
 	done
 }
+
+@test "Ctrl-C ends the recording, whatever is written" {
+	start_target "$BUSY"
+	for name in a.json.gz a.pftrace a.pftrace.gz a.folded a.svg a.speedscope.json a.html; do
+		start_vizbpf -p "$TARGET" -o "$name"
+		stop_vizbpf
+		[ -s "$name" ]
+	done
+	for name in a.json.gz a.pftrace a.pftrace.gz; do
+		"$VIZBPF" stats "$name" | grep -q '\<leaf\>'
+	done
+}

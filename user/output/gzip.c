@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,8 +164,12 @@ static void *worker(void *arg)
 static int start_workers(struct viz_gzip *gz)
 {
 	long wanted = sysconf(_SC_NPROCESSORS_ONLN);
+	sigset_t all, before;
 	int err = 0;
 
+	/* a signal that whoever writes the file waits for must not end the process here */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/* they look at the list when they have the lock */
 	pthread_mutex_lock(&gz->lock);
 	do {
@@ -172,6 +177,7 @@ static int start_workers(struct viz_gzip *gz)
 		gz->nr_workers += !err;
 	} while (!err && gz->nr_workers < MOST_WORKERS && gz->nr_workers < wanted);
 	pthread_mutex_unlock(&gz->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return gz->nr_workers ? 0 : err;
 }
 
