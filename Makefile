@@ -82,7 +82,7 @@ test-slow: packages-build packages-test packages-extra
 # The safety tests on every interpreter of the machine, and often.
 test-safety: packages-build packages-test
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)VIZBPF=$(abspath $(BUILD))/vizbpf bats --tap tests/safety/long.bats
+	$(Q)VIZBPF=$(abspath $(BUILD))/vizbpf tests/safety/long
 
 # Debian packages that are missing (needs root).
 packages-%:

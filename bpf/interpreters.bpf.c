@@ -5,11 +5,15 @@
  *
  *   interp_coming  one is about to be made. The process stops until user space has put
  *   interp_first   at the eval function, for as long as it takes. It stops the process once more
- *                  at the first call in an interpreter that is not known, to be prepared.
+ *                  at the first call in an interpreter that is not known, to be prepared; and at
+ *                  the next one, which has come through the recorder: what that records is in
+ *                  memory that would end with the process, so user space opens it first. Where
+ *                  a stop would be noticed, or was not announced, the call waits on the processor.
  *   interp_ends    Py_EndInterpreter(): its address may be another's soon.
  */
 #include "maps.bpf.h"
 #include "hold.bpf.h"
+#include "stack_limits.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -94,21 +98,70 @@ int interp_coming(struct pt_regs *ctx)
 	return 0;
 }
 
+struct waiting_call {
+	struct viz_interp_key key;
+	__u64 until;
+};
+
+/* Returns 1 when it is no use to look again. */
+static long look_again(__u32 index, void *data)
+{
+	struct waiting_call *call = data;
+	struct viz_interp_key key = call->key;
+	__u64 *value = bpf_map_lookup_elem(&known_interpreters, &key);
+
+	return !value || *value != VIZ_INTERP_WAITS || bpf_ktime_get_ns() >= call->until;
+}
+
+/* As long as it takes user space to open a ring; it holds the GIL meanwhile. */
+static __always_inline void wait_here(const struct viz_interp_key *key)
+{
+	struct waiting_call call = {.key = *key, .until = bpf_ktime_get_ns() + VIZ_STACK_WAIT};
+	__u64 zero = 0, *value;
+
+	bpf_loop(1 << 22, look_again, &call, 0);
+	value = bpf_map_lookup_elem(&known_interpreters, &call.key);
+	if (value && *value == VIZ_INTERP_WAITS)
+		bpf_map_update_elem(&known_interpreters, &call.key, &zero, BPF_EXIST);
+}
+
+/* @has_5_17: bpf_loop() (commit e6f2dd0f8067); a constant, see guard_stack(). */
+static __always_inline void first_call(__u64 tstate, bool has_5_17)
+{
+	__u64 id = bpf_get_current_pid_tgid(), next, *by;
+	struct viz_interp_key key = {.tgid = id >> 32};
+	struct viz_process_info *process = recorded_inside(key.tgid);
+	bool again = false, stopped = false;
+
+	key.interp = process ? interpreter_of(process, tstate) : 0;
+	if (!key.interp)
+		return;
+	by = bpf_map_lookup_elem(&known_interpreters, &key);
+	if (by && (!*by || *by == (__u32)id || *by == VIZ_INTERP_WAITS))
+		return;
+	if (by)
+		again = *by == VIZ_INTERP_ONCE_MORE || *by == VIZ_INTERP_AWAITED;
+	if (!by || *by != VIZ_INTERP_AWAITED)
+		stopped = hold_current(key.tgid);
+	next = !again ? VIZ_INTERP_ONCE_MORE : has_5_17 && !stopped ? VIZ_INTERP_WAITS : 0;
+	bpf_map_update_elem(&known_interpreters, &key, &next, BPF_ANY);
+	tell(process, VIZ_SLOT_EMPTY, key.interp, stopped);
+	if (has_5_17 && next == VIZ_INTERP_WAITS)
+		wait_here(&key);
+}
+
 SEC("uprobe")
 int BPF_KPROBE(interp_first, __u64 tstate)
 {
-	__u64 id = bpf_get_current_pid_tgid(), zero = 0, *by;
-	struct viz_interp_key key = {.tgid = id >> 32};
-	struct viz_process_info *process = recorded_inside(key.tgid);
+	first_call(tstate, true);
+	return 0;
+}
 
-	if (!process)
-		return 0;
-	key.interp = interpreter_of(process, tstate);
-	by = key.interp ? bpf_map_lookup_elem(&known_interpreters, &key) : &zero;
-	if (by && (!*by || *by == (__u32)id))
-		return 0;
-	bpf_map_update_elem(&known_interpreters, &key, &zero, BPF_ANY);
-	tell(process, VIZ_SLOT_EMPTY, key.interp, hold_current(key.tgid));
+/* Before 5.17 nobody waits. */
+SEC("uprobe")
+int BPF_KPROBE(interp_first_passes, __u64 tstate)
+{
+	first_call(tstate, false);
 	return 0;
 }
 

@@ -352,6 +352,11 @@ struct viz_interp_key {
 	VIZ_U64 tgid;
 };
 
+/* Its values, but 0 and those that are threads (bpf/interpreters.bpf.c). */
+#define VIZ_INTERP_ONCE_MORE (1ULL << 32) /* told of; its next call stops, or waits, once more */
+#define VIZ_INTERP_AWAITED (2ULL << 32) /* its next call is told of and waits on the processor */
+#define VIZ_INTERP_WAITS (3ULL << 32) /* it does */
+
 /* Value of the map `guards`, key: tgid. User space writes it whole when the slot changes. */
 struct viz_guard_state {
 	VIZ_U32 told; /* VIZ_STACK_LOW was sent */

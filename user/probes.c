@@ -104,6 +104,10 @@ static void choose_programs(struct viz_probes *probes)
 
 	probes->eval_enter = has ? with : without;
 	bpf_program__set_autoload(has ? without : with, false);
+	probes->first_call = has ? "interp_first" : "interp_first_passes";
+	bpf_program__set_autoload(has ? probes->skel->progs.interp_first_passes
+				      : probes->skel->progs.interp_first,
+				  false);
 }
 
 static const char *explain_load(int err)
@@ -429,6 +433,14 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 	a->next = probes->attachments;
 	probes->attachments = a;
 	return a;
+}
+
+struct viz_attachment *viz_probes__attach_first(struct viz_probes *probes,
+						const struct viz_build *build, pid_t pid, char *why,
+						size_t why_size)
+{
+	return viz_probes__attach_one(probes, probes->first_call, build->fd, build->enter.offset, 0,
+				      pid, why, why_size);
 }
 
 void viz_probes__detach(struct viz_probes *probes, struct viz_attachment *attachment)

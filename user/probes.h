@@ -63,9 +63,17 @@ struct viz_attachment *viz_probes__attach_one(struct viz_probes *probes, const c
 					      int fd, uint64_t offset, uint64_t semaphore,
 					      pid_t pid, char *why, size_t why_size);
 
+/* The program interp_first, at the eval function of one process. */
+struct viz_attachment *viz_probes__attach_first(struct viz_probes *probes,
+						const struct viz_build *build, pid_t pid, char *why,
+						size_t why_size);
+
 /* The map `known_interpreters`: @known, or not any more. */
 void viz_probes__know_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
 				  bool known);
+/* Whether the next call of an interpreter is to be told of, and waits; one that waits goes on. */
+void viz_probes__await_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
+				   bool awaited);
 
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);

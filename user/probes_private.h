@@ -28,6 +28,7 @@ struct viz_probes {
 	struct vizbpf_bpf *skel;
 	bool links; /* of the kind uprobe_multi */
 	struct bpf_program *eval_enter; /* the one that this kernel can load */
+	const char *first_call; /* the program interp_first, or what it is before 5.17 */
 	struct viz_guardian *guardian;
 	struct ring_buffer *rings, *lives;
 	int ring_fd;

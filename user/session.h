@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "engine/engine.h"
+#include "engine/ring_budget.h"
 #include "engine/stack_guard.h"
 #include "guardian.h"
 #include "options.h"
@@ -112,6 +113,7 @@ struct viz_session {
 		unsigned int nr; /* written */
 		char reason[256];
 	} snapshot;
+	struct viz_ring_budget rings; /* of engine trampoline */
 	int signals; /* signalfd */
 	uint64_t ready; /* when everything was in place, ns */
 	bool paused; /* --start-paused, SIGUSR2: no new calls */
@@ -143,6 +145,11 @@ const struct viz_engine *viz_session__choose(const struct viz_interpreter *inter
 					     const struct viz_engine *asked,
 					     const struct viz_engine *without, char *why,
 					     size_t why_size);
+
+/* Warns that @next records @t instead of engine trampoline; of a reason that is known already only
+ * for processes that were named. */
+void viz_session__say_replaced(const struct viz_session *s, const struct viz_target *t,
+			       const char *how, const char *reason, const struct viz_engine *next);
 
 /* targets.c */
 

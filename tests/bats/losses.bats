@@ -18,7 +18,7 @@ setup() {
 	/usr/bin/python3 lossy.py <go 3>&- &
 	target=$!
 	exec 7>go
-	"$VIZBPF" -q -p "$target" -o out.json --ring-size 4K --ready-fd 8 8>ready 3>&- 7>&- &
+	"$VIZBPF" -q --engine eval -p "$target" -o out.json --ring-size 4K --ready-fd 8 8>ready 3>&- 7>&- &
 	tracer=$!
 	read -r -n 1 <ready
 	# Nobody reads while the calls are made and the process ends.

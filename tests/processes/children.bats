@@ -279,7 +279,7 @@ for k in range(5):
         os._exit(0)
     os.waitpid(pid, 0)
 '
-	start_vizbpf -q -p "$TARGET" -o a.json --ring-size 4K
+	start_vizbpf -q --engine eval -p "$TARGET" -o a.json --ring-size 4K
 	kill -STOP "$TRACER"
 	end_target
 	kill -CONT "$TRACER"
@@ -318,7 +318,7 @@ if not pid:
     os._exit(0)
 os.waitpid(pid, 0)
 '
-	start_vizbpf -q -p "$TARGET" -o a.json
+	start_vizbpf -q --engine eval -p "$TARGET" -o a.json
 	kill -STOP "$TRACER"
 	echo go >"$TARGET_IN"
 	read -r -t 60 line <&"$TARGET_FD"

@@ -158,3 +158,42 @@ END
 		[ "$(calls_of a.json f)" -eq $((6000 - 100 * ${missed:-0})) ]
 	done
 }
+
+# What is recorded is memory of the process, which ends a moment after its first call.
+@test "a process that is idle at the attach and ends at once, and its child: every call" {
+	local python round
+
+	for python in "$PYTHON" $(pythons 'sys.version_info >= (3, 12)' | tail -1); do
+		for round in 1 2 3 4 5; do
+			PYTHON_RUN=$python start_target '
+import os, sys
+def f(n):
+    return n
+print("ready", flush=True)
+os.read(0, 1)
+f(0)
+pid = os.fork()
+if not pid:
+    for i in range(40):
+        f(i)
+    os._exit(0)
+os.waitpid(pid, 0)
+os._exit(0)
+'
+			start_vizbpf -q --engine trampoline -p "$TARGET" -o a.json
+			end_target
+			wait "$TRACER"
+			[ "$(engine_of a.json)" = trampoline ]
+			[ "$("$HERE/trace.py" a.json calls f | grep -c -e " 40$" -e "^$TARGET 1$")" -eq 2 ]
+		done
+	done
+}
+
+@test "programs that are started and end at once: every call, of eight at a time" {
+	start_vizbpf -q --engine trampoline -a --comm vizbpf-short -o a.json
+	mkdir bin
+	ln -s "$PYTHON" bin/vizbpf-short
+	"$HERE/whole.py" 40 10 "$PWD/bin/vizbpf-short" >list 3>&-
+	stop_vizbpf
+	[ "$("$HERE/trace.py" a.json calls marker | grep -c ' 10$')" -eq 40 ]
+}

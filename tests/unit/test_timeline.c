@@ -191,6 +191,27 @@ static void test_running(void)
 	close_world(&w);
 }
 
+/* The end of what ran at the attach is seen by nobody up to 3.11. */
+static void test_running_is_over(void)
+{
+	struct viz_edge frame = {.kind = VIZ_EDGE_ENTER, .frame = 1};
+	struct world w = {};
+
+	open_world(&w);
+	viz_filter__add(&w.filter.exclude_functions, "f0");
+	w.filter.any = true;
+	frame.func = w.f[0];
+	viz_lane__running(w.lane, 10, &frame, 1);
+	enter(&w, 20, 2, 0, 2, 1);
+	leave(&w, 30, 0, 1);
+	enter(&w, 40, 1, 0, 3, 0);
+	viz_lane__close(w.lane, 60);
+	viz_timeline__flush(w.tl);
+	ok(nr_got == 1 && call_of(&w, 1)->begin == 40,
+	   "an outermost call is not below what ran at the attach");
+	close_world(&w);
+}
+
 static void test_greenlets(void)
 {
 	struct world w = {};
@@ -285,6 +306,7 @@ int main(void)
 	test_lost_enter();
 	test_close();
 	test_running();
+	test_running_is_over();
 	test_greenlets();
 	test_escape();
 	test_filters();

@@ -20,8 +20,7 @@ void viz_interpreter_watch__expect(struct viz_interpreter_watch *w)
 	w->leaving = false;
 	if (w->first || !b->enter.offset)
 		return;
-	w->first = viz_probes__attach_one(w->probes, "interp_first", b->fd, b->enter.offset, 0,
-					  w->interp->pid, why, sizeof(why));
+	w->first = viz_probes__attach_first(w->probes, b, w->interp->pid, why, sizeof(why));
 	if (w->first)
 		viz_probes__know_interpreter(w->probes, w->interp->pid, 0, true);
 	else
@@ -73,6 +72,23 @@ void viz_interpreter_watch__told(struct viz_interpreter_watch *w, const struct v
 		note_coming(w, rec->head.tid, false);
 		w->until = viz_session__now() + MORE_NS;
 	}
+}
+
+void viz_interpreter_watch__await(struct viz_interpreter_watch *w)
+{
+	const struct viz_build *b = w->interp->build;
+	uint64_t states[VIZ_SLOTS_MAX];
+	char why[256];
+	int nr = viz_interpreter__states(w->interp, states, VIZ_SLOTS_MAX);
+
+	if (w->first || !b->enter.offset)
+		return;
+	for (int i = 0; i < nr; i++)
+		viz_probes__await_interpreter(w->probes, w->interp->pid, states[i], true);
+	w->first = viz_probes__attach_first(w->probes, b, w->interp->pid, why, sizeof(why));
+	w->until = UINT64_MAX / 2;
+	if (!w->first)
+		viz_debug(VIZ_LOG_PROBE, "pid %d: %s", w->interp->pid, why);
 }
 
 void viz_interpreter_watch__tick(struct viz_interpreter_watch *w)

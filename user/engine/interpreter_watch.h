@@ -26,6 +26,11 @@ struct viz_interpreter_watch {
 
 /* The next call in an interpreter that is not known stops the process: VIZ_SLOT_EMPTY. */
 void viz_interpreter_watch__expect(struct viz_interpreter_watch *w);
+/*
+ * The same for a process that is there and idle: its next call is told of by VIZ_SLOT_EMPTY and
+ * waits until viz_probes__await_interpreter() says that it need not. Nothing is stopped for it.
+ */
+void viz_interpreter_watch__await(struct viz_interpreter_watch *w);
 /* VIZ_INTERP_COMING: expects; VIZ_SLOT_EMPTY: one less is coming. */
 void viz_interpreter_watch__told(struct viz_interpreter_watch *w, const struct viz_guard *rec);
 /* About ten times a second: ends a wait that is over. */

@@ -284,6 +284,16 @@ int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_
 	return viz_reader__drain(t, rings, nr, sink);
 }
 
+bool viz_trampoline__is_armed(struct viz_trampoline *t, uint64_t interp)
+{
+	find_rings(t);
+	for (int i = 0; i < t->nr_instances; i++)
+		if (t->instances[i].interp && (!interp || t->instances[i].interp == interp) &&
+		    !t->instances[i].gone && t->instances[i].state == VIZ_TRAMPOLINE_ARMED)
+			return true;
+	return false;
+}
+
 void viz_trampoline__switches(struct viz_trampoline *t)
 {
 	t->switches = true;

@@ -97,6 +97,9 @@ int viz_trampoline__drain(struct viz_trampoline *t, const struct viz_trampoline_
  * those who are told: a new one can have the address of one that has ended. */
 void viz_trampoline__begins(struct viz_trampoline *t, uint64_t interp);
 void viz_trampoline__ends(struct viz_trampoline *t, uint64_t interp);
+/* Whether the recorder of interpreter @interp (0: of any) still waits for the next call there; opens
+ * the rings of those that do not. */
+bool viz_trampoline__is_armed(struct viz_trampoline *t, uint64_t interp);
 /* Records that are there already. */
 uint64_t viz_trampoline__waiting(const struct viz_trampoline *t);
 /* 0: the last drain has handed over all that was there; else the time (ns) up to

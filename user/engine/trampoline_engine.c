@@ -1,40 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Engine trampoline as the session knows it: edges go to lanes, refusals to
- * another engine.
- */
+/* Engine trampoline as the session knows it: attach, fork, detach; refusals go to another engine. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../base/log.h"
 #include "../entry.h"
-#include "../output/json.h"
-#include "../session.h"
 #include "../target/process_maps.h"
-#include "../target/procfs.h"
-#include "../trace/code_names.h"
-#include "interpreter_watch.h"
-#include "trampoline.h"
+#include "recorder/recorder.h"
+#include "trampoline_recording.h"
 
-enum { EXCEPTIONS_MAX = 1 << 16 };
-
-enum { LATE_TICKS = 50 }; /* five seconds: by then an interpreter has begun */
-
-/* What hangs on a target. */
-struct recording {
-	struct viz_session *s;
-	struct viz_target *t;
-	struct viz_trampoline *tramp; /* NULL: the interpreter is not up yet */
-	struct viz_hash tids; /* as the target sees them -> outside */
-	size_t startup_depth;
-	struct viz_interpreter_watch watch;
-	unsigned int ticks;
-	bool switches;
-	bool past_end; /* what comes now is not part of the trace any more */
-	const char **exceptions; /* names, of the trace */
-	uint32_t nr_exceptions;
+enum {
+	LATE_TICKS = 50, /* five seconds: by then an interpreter has begun */
+	BEGINS_NS = 1000 * 1000, /* so long after the attach a process is idle */
+	BEGINS_LOOKS = 5,
+	IDLE_WATCHED = 16, /* processes */
+	RING_BYTES = 16 << 20,
+	RINGS_SHARE = 8, /* of the memory that is available, at most, for all rings */
 };
 
 static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
@@ -42,211 +26,6 @@ static int can(struct viz_session *s, const struct viz_interpreter *interp, char
 {
 	(void)s;
 	return viz_trampoline__can(interp, why, why_size);
-}
-
-/* ---- threads ---- */
-
-static void learn_tids(struct recording *r)
-{
-	static struct viz_procfs_task tasks[8192];
-	int nr = viz_procfs__tasks(r->t->pid, tasks, 8192);
-
-	for (int i = 0; i < nr; i++)
-		viz_hash__set(&r->tids, (uint64_t)tasks[i].ns_tid, (uint32_t)tasks[i].tid);
-}
-
-static struct viz_thread_lane *lane_of(struct recording *r, uint32_t own)
-{
-	const struct viz_process *p = &r->s->trace->processes[r->t->process];
-	uint32_t tid = own;
-
-	if (p->ns_pid && p->ns_pid != p->pid && !viz_hash__get(&r->tids, own, &tid)) {
-		learn_tids(r);
-		/* it may be over already: then it keeps the number it had inside */
-		if (!viz_hash__get(&r->tids, own, &tid))
-			viz_hash__set(&r->tids, own, tid);
-	}
-	return viz_session__lane(r->s, r->t, (pid_t)tid);
-}
-
-/* ---- the sink ---- */
-
-static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
-{
-	struct recording *r = ctx;
-
-	*func = viz_code__func(r->s->trace, code);
-	return *func == UINT32_MAX ? -ENOMEM : 0;
-}
-
-static enum viz_verdict judge(void *ctx, uint32_t func)
-{
-	struct recording *r = ctx;
-
-	/* where the program's own code begins is seen by the edges */
-	return r->t->in_startup
-		       ? VIZ_VERDICT_UNKNOWN
-		       : viz_filter__verdict(&r->s->opt->filter, &r->s->trace->funcs[func]);
-}
-
-static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
-{
-	struct recording *r = ctx;
-	const char **grown;
-
-	if (exception && r->nr_exceptions == EXCEPTIONS_MAX)
-		return 0;
-	if (!exception) {
-		*index = viz_trace__func(r->s->trace, name, "", 0);
-		return *index == UINT32_MAX ? -ENOMEM : 0;
-	}
-	grown = realloc(r->exceptions, (r->nr_exceptions + 1) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	r->exceptions = grown;
-	grown[r->nr_exceptions] = viz_trace__string(r->s->trace, name);
-	if (!grown[r->nr_exceptions])
-		return -ENOMEM;
-	*index = r->nr_exceptions++;
-	return 0;
-}
-
-/* The program's own code begins with the first outermost call that is not the import
- * system's: __main__, or runpy for -m. */
-static bool is_main(const struct recording *r, uint32_t func)
-{
-	const struct viz_func *f = &r->s->trace->funcs[func];
-
-	return !strcmp(f->name, "_run_module_as_main") ||
-	       (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8));
-}
-
-static bool still_starting(struct recording *r, const struct viz_edge *e)
-{
-	if (e->kind == VIZ_EDGE_LEAVE) {
-		if (r->startup_depth)
-			r->startup_depth--;
-		return true;
-	}
-	if (e->flags & VIZ_ENTER_CHAIN && !e->caller)
-		r->startup_depth = 0;
-	if (!r->startup_depth++ && is_main(r, e->func))
-		r->t->in_startup = false;
-	return r->t->in_startup;
-}
-
-static int on_edges(void *ctx, uint32_t tid, const struct viz_edge *edges, size_t nr)
-{
-	struct recording *r = ctx;
-	struct viz_thread_lane *lane = NULL;
-	int err = 0;
-
-	for (size_t i = 0; i < nr && !err; i++) {
-		if (r->t->in_startup && still_starting(r, &edges[i]))
-			continue;
-		if (r->s->end_ts && edges[i].ts > r->s->end_ts) {
-			r->past_end = true;
-			break;
-		}
-		if (!lane)
-			lane = lane_of(r, tid);
-		err = lane ? viz_lane__edge(lane->lane, &edges[i]) : -ENOMEM;
-	}
-	return err;
-}
-
-static int on_running(void *ctx, uint32_t tid, uint64_t ts, const struct viz_edge *frames,
-		      size_t nr)
-{
-	struct recording *r = ctx;
-	struct viz_thread_lane *lane;
-
-	if (r->t->in_startup && nr && is_main(r, frames[0].func))
-		r->t->in_startup = false;
-	if (r->t->in_startup) {
-		r->startup_depth = nr;
-		return 0;
-	}
-	lane = lane_of(r, tid);
-	return lane ? viz_lane__running(lane->lane, ts, frames, nr) : -ENOMEM;
-}
-
-static void on_lost(void *ctx, uint32_t tid, uint64_t ts, uint64_t enters, uint64_t leaves)
-{
-	struct recording *r = ctx;
-	struct viz_thread_lane *lane = lane_of(r, tid);
-	char args[96];
-
-	if (!lane)
-		return;
-	viz_lane__lost(lane->lane, ts, enters);
-	snprintf(args, sizeof(args), "{\"calls\":%llu,\"ends\":%llu}", (unsigned long long)enters,
-		 (unsigned long long)leaves);
-	viz_session__instant(r->s, lane->track, ts, "vizbpf: calls lost", args);
-}
-
-static void on_gap(void *ctx, uint32_t tid, uint64_t ts, bool begins)
-{
-	struct recording *r = ctx;
-	struct viz_thread_lane *lane = lane_of(r, tid);
-
-	if (begins)
-		r->t->step_backs++;
-	if (lane)
-		viz_session__instant(r->s, lane->track, ts,
-				     begins ? "vizbpf: deep recursion, recording pauses"
-					    : "vizbpf: recording goes on",
-				     NULL);
-}
-
-static int on_raised(void *ctx, uint32_t tid, uint64_t ts, uint32_t index)
-{
-	struct recording *r = ctx;
-	struct viz_thread_lane *lane;
-	const char *type;
-	char name[300], args[6 * 260 + 32], *end;
-
-	if (index >= r->nr_exceptions || r->t->in_startup || (r->s->end_ts && ts > r->s->end_ts))
-		return 0;
-	lane = lane_of(r, tid);
-	if (!lane)
-		return -ENOMEM;
-	if (viz_lane__hides(lane->lane))
-		return 0;
-	type = r->exceptions[index];
-	snprintf(name, sizeof(name), "raise %s", type);
-	end = stpcpy(args, "{\"exception\":\"");
-	end = viz_json__escape(end, type, strnlen(type, 259));
-	strcpy(end, "\"}");
-	viz_session__instant(r->s, lane->track, ts, name, args);
-	return 0;
-}
-
-static struct viz_trampoline_sink sink_of(struct recording *r)
-{
-	return (struct viz_trampoline_sink){.ctx = r,
-					    .code = on_code,
-					    .judge = judge,
-					    .edges = on_edges,
-					    .running = on_running,
-					    .lost = on_lost,
-					    .name = on_name,
-					    .raised = on_raised,
-					    .gap = on_gap};
-}
-
-static void count_losses(struct recording *r)
-{
-	uint64_t enters, leaves, more;
-
-	viz_trampoline__losses(r->tramp, &enters, &leaves);
-	if (enters <= r->t->lost)
-		return;
-	more = enters - r->t->lost;
-	r->t->lost = enters;
-	r->s->trace->processes[r->t->process].lost += more;
-	r->s->trace->lost += more;
-	r->s->trace->overflow = true;
 }
 
 /* ---- greenlets ---- */
@@ -299,12 +78,28 @@ static int watch_process(struct viz_session *s, struct viz_target *t)
 	return viz_probes__set_process(s->probes, t->pid, &info);
 }
 
+/* 0: there is no memory for it. What was asked for is not questioned. */
+static uint64_t ring_size(struct viz_session *s)
+{
+	struct viz_ring_budget *b = &s->rings;
+
+	if (s->opt->ring_size && !(s->opt->ring_size & (s->opt->ring_size - 1)))
+		return s->opt->ring_size;
+	if (!b->limit)
+		b->limit = viz_ring_budget__available() / RINGS_SHARE;
+	return viz_ring_budget__size(b, RING_BYTES, sizeof(struct viz_rec_ring));
+}
+
+static void charge(struct recording *r, uint64_t bytes)
+{
+	r->s->rings.used += bytes;
+	r->charged += bytes;
+}
+
 static int try_attach(struct recording *r, char *why, size_t why_size)
 {
 	struct viz_trampoline_params params = {
-		.ring_size = r->s->opt->ring_size & (r->s->opt->ring_size - 1)
-				     ? 0
-				     : r->s->opt->ring_size,
+		.ring_size = ring_size(r->s),
 		.follow = r->s->opt->select.follow,
 		.min_duration = r->s->opt->filter.min_duration,
 		.max_depth = r->s->opt->filter.max_depth,
@@ -315,7 +110,17 @@ static int try_attach(struct recording *r, char *why, size_t why_size)
 		.told = r->t->attachment != NULL,
 	};
 
-	return viz_trampoline__attach(&r->tramp, &r->t->interp, &params, why, why_size);
+	int err;
+
+	if (!params.ring_size)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "the rings of other processes have all the memory that is for rings "
+			       "(%llu MiB)",
+			       (unsigned long long)r->s->rings.limit >> 20);
+	err = viz_trampoline__attach(&r->tramp, &r->t->interp, &params, why, why_size);
+	if (!err)
+		charge(r, params.ring_size + sizeof(struct viz_rec_ring));
+	return err;
 }
 
 static struct recording *new_recording(struct viz_session *s, struct viz_target *t)
@@ -359,6 +164,25 @@ void viz_engine__say_missing(struct viz_session *s, struct viz_target *t)
 	p->limits = viz_trace__string(s->trace, text);
 }
 
+/*
+ * The memory that an idle process will record in is its own until it is opened here, which is some
+ * milliseconds after its next call: too late if that is one of its last. A busy one begins at once.
+ */
+static void watch_if_idle(struct recording *r)
+{
+	const struct timespec nap = {.tv_nsec = BEGINS_NS / BEGINS_LOOKS};
+
+	/* a probe for each of many would take long to be put there, and to be taken away */
+	if (viz_select__open(&r->s->opt->select) || r->s->nr_active > IDLE_WATCHED)
+		return;
+	for (int i = 0; i < BEGINS_LOOKS; i++) {
+		if (!viz_trampoline__is_armed(r->tramp, 0))
+			return;
+		nanosleep(&nap, NULL);
+	}
+	viz_interpreter_watch__await(&r->watch);
+}
+
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
 {
 	struct recording *r = new_recording(s, t);
@@ -377,15 +201,17 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	/* a program that is being started: its first call is waited for */
 	if (err == -EAGAIN) {
 		viz_interpreter_watch__expect(&r->watch);
-		err = 0;
+		return 0;
 	}
+	if (!err)
+		watch_if_idle(r);
 	return err;
 }
 
 static void detach(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
-	const struct viz_trampoline_sink sink = sink_of(r);
+	const struct viz_trampoline_sink sink = viz_recording__sink(r);
 
 	if (r)
 		viz_interpreter_watch__end(&r->watch);
@@ -399,9 +225,10 @@ static void detach(struct viz_session *s, struct viz_target *t)
 		while (!r->past_end && viz_trampoline__drain(r->tramp, &sink) > 0)
 			;
 		viz_trampoline__tell_losses(r->tramp, &sink);
-		count_losses(r);
+		viz_recording__count_losses(r);
 		viz_trampoline__free(r->tramp);
 	}
+	s->rings.used -= r->charged;
 	viz_hash__clear(&r->tids);
 	free(r->exceptions);
 	free(r);
@@ -437,6 +264,8 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 	err = child->replaced ? 0 : watch_process(s, child);
 	if (!err && from && from->tramp)
 		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
+	if (r->tramp)
+		charge(r, from->charged);
 	return err;
 }
 
@@ -467,8 +296,7 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 		let_be(s, t);
 		return err;
 	}
-	viz_warn("pid %d: engine trampoline does not work there (%s), %s takes over", t->pid, text,
-		 next->name);
+	viz_session__say_replaced(s, t, "does not work there", text, next);
 	t->engine = next;
 	s->trace->processes[t->process].engine = next->name;
 	snprintf(why, sizeof(why), "trampoline: %s", text);
@@ -487,7 +315,7 @@ static int fall_back(struct viz_session *s, struct viz_target *t, const char *re
 static int drain(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
-	const struct viz_trampoline_sink sink = sink_of(r);
+	const struct viz_trampoline_sink sink = viz_recording__sink(r);
 	bool starting = t->in_startup;
 	char why[256];
 	int err, nr;
@@ -513,7 +341,7 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	if (!r->past_end)
 		t->behind = viz_trampoline__behind(r->tramp);
 	t->waiting = viz_trampoline__waiting(r->tramp);
-	count_losses(r);
+	viz_recording__count_losses(r);
 	if (s->end_ts)
 		return nr;
 	if (viz_trampoline__state(r->tramp) == VIZ_TRAMPOLINE_REFUSED) {
@@ -523,21 +351,36 @@ static int drain(struct viz_session *s, struct viz_target *t)
 	return nr;
 }
 
+/* An interpreter runs its first call; or its next one, which came through the recorder. */
+static void take_first_call(struct recording *r, uint64_t interp)
+{
+	char why[256];
+	int err = 0;
+
+	if (r->tramp)
+		viz_trampoline__begins(r->tramp, interp);
+	else
+		err = try_attach(r, why, sizeof(why));
+	if (is_refusal(err))
+		fall_back(r->s, r->t, why);
+	else
+		viz_probes__await_interpreter(r->s->probes, r->t->pid, interp,
+					      r->tramp && viz_trampoline__is_armed(r->tramp, interp));
+}
+
 static void interpreter(struct viz_session *s, struct viz_target *t, const struct viz_guard *rec)
 {
 	struct recording *r = t->engine_data;
-	char why[256];
 
+	(void)s;
 	if (!r)
 		return;
 	viz_debug(VIZ_LOG_LIFE, "pid %d: interpreter 0x%llx: record %u, %s", t->pid,
 		  (unsigned long long)rec->interp, rec->head.kind,
 		  rec->stopped ? "it waits" : "it goes on");
 	viz_interpreter_watch__told(&r->watch, rec);
-	if (rec->head.kind == VIZ_SLOT_EMPTY && r->tramp)
-		viz_trampoline__begins(r->tramp, rec->interp);
-	else if (rec->head.kind == VIZ_SLOT_EMPTY && is_refusal(try_attach(r, why, sizeof(why))))
-		fall_back(s, t, why);
+	if (rec->head.kind == VIZ_SLOT_EMPTY)
+		take_first_call(r, rec->interp);
 	else if (rec->head.kind == VIZ_INTERP_ENDS && r->tramp)
 		viz_trampoline__ends(r->tramp, rec->interp);
 }

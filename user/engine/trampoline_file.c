@@ -113,6 +113,17 @@ void viz_instance__tidy(struct viz_instance *in)
 		release_leaving(in->file, in->base);
 }
 
+/* Pages count for whoever touches them first: not for the target's memory limit. */
+static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tramp_file *f,
+			   unsigned int region)
+{
+	uint64_t size = viz_instance__ring_bytes(t);
+
+	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)(VIZ_REC_PAGE + region * size),
+		      (off_t)size))
+		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
+}
+
 /* The region that a forked child took: the one with its pid, else the first
  * without a reader. */
 static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
@@ -133,6 +144,7 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 			f->claimed |= 1ull << i;
 			in->region = i;
 			in->ring = ring;
+			allocate_ahead(t, f, i);
 			return 1;
 		}
 		munmap(ring, sizeof(*ring));
@@ -175,11 +187,7 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		put_file(f);
 		return 0;
 	}
-	/* the pages count for whoever touches them first: not for the target's memory
-	 * limit */
-	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0,
-		      (off_t)(VIZ_REC_PAGE + viz_instance__ring_bytes(t))))
-		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
+	allocate_ahead(t, f, 0);
 	in->file = f;
 	in->ring = ring;
 	return 1;

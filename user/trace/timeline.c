@@ -392,6 +392,10 @@ static struct fiber *place_enter(struct viz_lane *lane, const struct viz_edge *e
 	}
 	if (lane->switches && e->flags & VIZ_ENTER_CHAIN)
 		return add_fiber(lane);
+	/* Nobody calls it: what ran at the attach, whose end is seen by nobody, is over. */
+	while (e->flags & VIZ_ENTER_CHAIN && !e->caller && f->nr &&
+	       f->calls[f->nr - 1].flags & VIZ_CALL_RUNNING)
+		pop_unseen(lane, f, f->nr - 1, e->ts);
 	/* A caller that no edge showed: between the innermost call and this one by the stack
 	 * pointer, else those it passed have ended. */
 	while (f->nr && e->sp && f->calls[f->nr - 1].sp && e->sp >= f->calls[f->nr - 1].sp)

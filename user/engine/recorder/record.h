@@ -53,6 +53,8 @@ enum { CO_GENERATORS = 0x2a0 }; /* CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATO
  * rejected. */
 #define LOST (~0ull)
 #define GONE (~1ull)
+/* No frame. */
+#define UNKNOWN (~0ull)
 
 extern const struct viz_rec_consts K HIDDEN;
 extern struct viz_rec_keep KEEP_PAGE HIDDEN;
@@ -258,7 +260,7 @@ static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key)
 		say(live, VIZ_RECORD_LOST, (uint64_t)leaves << 32 | enters);
 	t->told_enter = t->lost_enter;
 	t->told_leave = t->lost_leave;
-	live->innermost = 0;
+	live->innermost = UNKNOWN; /* an outermost call has to be said to be one, too */
 	live->key = key;
 	return 1;
 }
