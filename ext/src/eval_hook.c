@@ -7,6 +7,7 @@
  * 3.11 does not inline calls while another function is set: every Python call takes C stack
  * then. When little of it is left the slot is given back for as long as that call lasts.
  */
+#include "emit.h"
 #include "fast.h"
 
 #include <dlfcn.h>
@@ -61,14 +62,31 @@ static bool is_creation(const char *frame, PyObject *code)
 
 static PyObject *hook(void *tstate, void *frame, int throwing);
 
+static void give_back(void)
+{
+	if (get_eval(interpreter_get()) == hook)
+		set_eval(interpreter_get(), default_eval);
+}
+
+/*
+ * To give the slot back lets 3.11 inline calls again, which vizbpf outside, if it records this
+ * process by uprobes, would not see then: the function stays for as long as it listens.
+ */
+static bool is_needed(void)
+{
+	return viz_python >= 0x030b00 && vizbpf_enabled();
+}
+
 static PyObject *step_back(struct viz_thread *t, void *tstate, void *frame, int throwing)
 {
 	PyObject *result;
 
-	t->lost++;
+	if (t)
+		t->lost++;
 	set_eval(interpreter_get(), default_eval);
 	result = default_eval(tstate, frame, throwing);
-	if (viz_recorder.running && viz_recorder.how == VIZ_BY_EVAL)
+	if ((viz_recorder.running ? viz_recorder.how == VIZ_BY_EVAL : is_needed()) &&
+	    get_eval(interpreter_get()) == default_eval)
 		set_eval(interpreter_get(), hook);
 	return result;
 }
@@ -79,10 +97,12 @@ static PyObject *hook(void *tstate, void *frame, int throwing)
 	PyObject *type, *error, *trace, *result;
 	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
 
+	if (__builtin_expect(!viz_recorder.running, 0) && !is_needed())
+		give_back();
+	else if (viz_python >= 0x030b00 && (uintptr_t)__builtin_frame_address(0) < stack_limit())
+		return step_back(t, tstate, frame, throwing);
 	if (!t || is_creation(frame, code))
 		return default_eval(tstate, frame, throwing);
-	if (viz_python >= 0x030b00 && (uintptr_t)__builtin_frame_address(0) < stack_limit())
-		return step_back(t, tstate, frame, throwing);
 	if (throwing) {
 		PyErr_Fetch(&type, &error, &trace);
 		viz_fast__enter(t, code);
@@ -117,7 +137,7 @@ bool viz_eval__can(void)
 	if (!interpreter_get || !set_eval || !get_eval || !default_eval)
 		return false;
 	/* somebody else's (a compiler's, a debugger's) stays where it is */
-	return get_eval(interpreter_get()) == default_eval;
+	return get_eval(interpreter_get()) == default_eval || get_eval(interpreter_get()) == hook;
 }
 
 int viz_eval__start(void)
@@ -128,7 +148,7 @@ int viz_eval__start(void)
 
 int viz_eval__stop(void)
 {
-	if (get_eval(interpreter_get()) == hook)
-		set_eval(interpreter_get(), default_eval);
+	if (!is_needed())
+		give_back();
 	return 0;
 }

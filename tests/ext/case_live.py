@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Custom events in the trace of a vizbpf that is attached from outside."""
+"""Beside a vizbpf that is attached from outside: custom events, and the recorder."""
+import collections
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 
-from support import Skip, find, folder, load, vizbpf, write
+import vizbpf as package
+from support import Skip, find, folder, load, short, vizbpf, write
 
 _PROGRAM = """
 import os, sys, threading, time
@@ -47,50 +50,64 @@ print("quiet", flush=True)
 """
 
 
-def _attached(here, when):
+@contextlib.contextmanager
+def _process(*command, **settings):
+    """One that reads from and writes to us; ended at the end."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               universal_newlines=True, **settings)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def _attached(pid, out, *options):
+    """vizbpf, while it records @pid; yields what ends it."""
+    ready, told = os.pipe()
+    command = [vizbpf(), "-p", str(pid), "-o", out, "--ready-fd", str(told)] + list(options)
+    with _process(*command, pass_fds=[told]) as tracer:
+        os.close(told)
+        if not os.read(ready, 1):
+            error = tracer.communicate()[1]
+            if "traced by another vizbpf" in error or "engine trampoline" in error:
+                raise Skip(error.strip())
+            raise AssertionError(error)
+        os.close(ready)
+
+        def stop():
+            tracer.send_signal(2)
+            _, error = tracer.communicate(timeout=60)
+            assert tracer.returncode == 0, error
+        yield stop
+
+
+def _go_on(process, expected):
+    """Lets it run to the next line that it writes, which is that one."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    assert line.strip() == expected, (line, process.communicate()[1])
+
+
+def _traced(here, when, engine):
     """The trace of the program above, vizbpf attached to it."""
-    program = vizbpf()
+    vizbpf()
     # A copy of the package, which nobody else has mapped: where others have, vizbpf attaches to
     # single processes, and a child's first milliseconds are not heard.
-    import vizbpf as package
-
     shutil.copytree(os.path.dirname(package.__file__), os.path.join(here, "site", "vizbpf"))
     environment = dict(os.environ, PYTHONPATH=os.path.join(here, "site"))
     script = write(os.path.join(here, "program.py"), _PROGRAM)
     out = os.path.join(here, "out.json")
-    python = subprocess.Popen([sys.executable, script, when], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, universal_newlines=True, env=environment)
-    tracer = None
-    try:
+    with _process(sys.executable, script, when, env=environment) as python:
         assert python.stdout.readline() == "ready\n", python.communicate()
-        ready, told = os.pipe()
-        tracer = subprocess.Popen([program, "-p", str(python.pid), "-o", out, "--ready-fd", str(told)],
-                                  pass_fds=[told], stderr=subprocess.PIPE, universal_newlines=True)
-        os.close(told)
-        if not os.read(ready, 1):
-            error = tracer.communicate()[1]
-            if "traced by another vizbpf" in error:
-                raise Skip(error.strip())
-            raise AssertionError(error)
-        os.close(ready)
-        python.stdin.write("\n")
-        python.stdin.flush()
-        line = python.stdout.readline()
-        if line != "done\n":
-            error = python.communicate()[1]
-            if "assert vizbpf.enabled()" in error:
-                raise Skip("this vizbpf does not listen to custom events")
-            raise AssertionError(error)
-        tracer.send_signal(2)
-        _, error = tracer.communicate(timeout=60)
-        assert tracer.returncode == 0, error
+        with _attached(python.pid, out, "--engine", engine) as stop:
+            _go_on(python, "done")
+            stop()
         output, error = python.communicate("\n", timeout=30)
         assert output == "quiet\n", error
-    finally:
-        for process in (python, tracer):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
     return load(out)
 
 
@@ -115,11 +132,103 @@ def _check(trace):
     assert find(trace, "never ended")[0]["ph"] == "X"
 
 
-def test_imported_before_the_attach():
-    with folder() as here:
-        _check(_attached(here, "early"))
+def _check_engine(engine):
+    for when in ("early", "late"):  # imported before the attach, and after
+        with folder() as here:
+            _check(_traced(here, when, engine))
 
 
-def test_imported_after_the_attach():
+def test_events_with_engine_auto():
+    _check_engine("auto")
+
+
+def test_events_with_engine_eval():
+    _check_engine("eval")
+
+
+def test_events_with_engine_trampoline():
+    _check_engine("trampoline")
+
+
+_BESIDE = """
+import os, sys, threading
+from vizbpf import VizTracer
+order, with_c, out = sys.argv[1:]
+tracer = VizTracer(output_file=out, verbose=0, ignore_c_function=with_c == "no")
+class Thing:
+    def __init__(self): self.n = 0
+    def method(self, n): self.n += n; return leaf(n)
+def leaf(n): return n
+def numbers(n):
+    for i in range(n): yield leaf(i)
+def fails(): raise KeyError
+def both():
+    thing = Thing()
+    for i in range(200): thing.method(i)
+    for i in numbers(50): leaf(i)
+    for i in range(10):
+        try: fails()
+        except KeyError: pass
+    thread = threading.Thread(target=in_thread); thread.start(); thread.join()
+def in_thread():
+    for i in range(100): leaf(i)
+def outside_alone():
+    for i in range(500): leaf(i)
+def step(word):
+    print(word, flush=True)
+    sys.stdin.readline()
+if order == "inside":
+    tracer.start()
+step("ready")
+if order == "outside":
+    tracer.start()
+both()
+step("both")
+tracer.stop()
+outside_alone()
+step("alone")
+tracer.save()
+print("saved", flush=True)
+sys.stdin.readline()
+"""
+_BOTH = {"leaf": 400, "method": 200, "numbers": 51, "fails": 10, "in_thread": 1, "both": 1, "__init__": 1}
+
+
+def _check_beside(engine):
+    """The recorder inside and vizbpf outside see the same calls, whoever begins and ends first."""
+    for order in ("inside", "outside"):
+        for first_to_end in ("inside", "outside"):
+            _check_one(engine, order, first_to_end, "no")
+    _check_one(engine, "outside", "inside", "yes")
+
+
+def _check_one(engine, order, first_to_end, with_c):
     with folder() as here:
-        _check(_attached(here, "late"))
+        script = write(os.path.join(here, "program.py"), _BESIDE)
+        paths = {side: os.path.join(here, side + ".json") for side in ("inside", "outside")}
+        with _process(sys.executable, script, order, with_c, paths["inside"]) as python:
+            assert python.stdout.readline() == "ready\n"
+            with _attached(python.pid, paths["outside"], "--engine", engine) as stop:
+                _go_on(python, "both")
+                if first_to_end == "inside":
+                    _go_on(python, "alone")
+                stop()
+            for word in ("alone", "saved")[first_to_end == "inside":]:
+                _go_on(python, word)
+            assert python.communicate("\n")[1] == "" and python.returncode == 0
+        for side in ("inside", "outside"):
+            seen = collections.Counter(short(e["name"]) for e in load(paths[side])["traceEvents"]
+                                       if e["ph"] == "X" and "program.py" in e["name"])
+            expected = dict(_BOTH)
+            if side == "outside" and first_to_end == "inside":
+                expected.update(leaf=900, outside_alone=1)
+            wrong = {name: (seen[name], nr) for name, nr in expected.items() if seen[name] != nr}
+            assert not wrong, (engine, order, first_to_end, with_c, side, wrong)
+
+
+def test_recorder_beside_engine_eval():
+    _check_beside("eval")
+
+
+def test_recorder_beside_engine_trampoline():
+    _check_beside("trampoline")
