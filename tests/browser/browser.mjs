@@ -287,6 +287,14 @@ await test("html with the bundled viewer: a file alone shows the trace, a known 
 	await page.waitForFunction(() => /server\.py/.test(document.title), null, { timeout: 120000 });
 	await page.waitForTimeout(1000);	// for the picture only
 	await page.screenshot({ path: join(shots, "html-speedscope.png") });
+	// every thread is there: the title opens the list of them
+	await page.getByText("(1/3)").click();
+	await page.waitForFunction(() => ["[4100]", "[4101]", "[4102]"].every(tid =>
+		document.body.innerText.includes(tid)));
+	await page.screenshot({ path: join(shots, "html-speedscope-threads.png") });
+	await page.getByText(/worker-1 \[4101\]/).last().click();
+	await page.waitForFunction(() => /worker-1 \[4101\].*\(2\/3\)/.test(document.body.innerText));
+	await page.screenshot({ path: join(shots, "html-speedscope-other.png") });
 	await page.getByText("Sandwich").click();
 	await page.waitForFunction(() => /Request\.query/.test(document.body.innerText));
 	assert.match(await page.locator("body").innerText(), /handle_request/);

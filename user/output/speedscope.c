@@ -161,8 +161,8 @@ static int put_profiles(struct viz_spooled *s, struct edges *e)
 {
 	struct viz_walk walk = {.enter = on_enter, .leave = on_leave, .ctx = e};
 	const char *separator = "\n";
-	uint64_t base = s->first; /* profiles count from there */
-	uint32_t i;
+	uint64_t base = s->first, most = 0; /* profiles count from there */
+	uint32_t i, nr = 0, busiest = 0;
 	int err = 0;
 
 	for (i = 0; !err && i < s->w.trace->nr_tracks; i++) {
@@ -179,11 +179,16 @@ static int put_profiles(struct viz_spooled *s, struct edges *e)
 		if (pread(e->fd, &last, sizeof(last), 0) != sizeof(last))
 			return -EIO;
 		e->batch[0] = last;
+		busiest = e->nr_written > most ? nr : busiest;
+		most = e->nr_written > most ? e->nr_written : most;
+		nr++;
 		viz_buffer__text(&s->buffer, separator);
 		err = put_profile(s, e, i, base);
 		viz_buffer__text(&s->buffer, "\n]}");
 		separator = ",\n";
 	}
+	/* the one that is shown first */
+	viz_buffer__printf(&s->buffer, "\n],\"activeProfileIndex\":%u}\n", busiest);
 	return err;
 }
 
@@ -200,7 +205,6 @@ static int speedscope__end(struct viz_writer *w)
 	if (!err) {
 		put_frames(s);
 		err = put_profiles(s, e);
-		viz_buffer__text(&s->buffer, "\n]}\n");
 	}
 	if (!err)
 		err = viz_spooled__put(s);
