@@ -53,7 +53,7 @@ recorder: $(RECORDER)
 
 # The engine without the rest of vizbpf, for tests/trampoline/run.
 TRAMPOLINE_DRIVER := $(BUILD)/tests/trampoline-driver
-TRAMPOLINE_PARTS := $(filter-out %_engine.c,$(wildcard user/engine/trampoline*.c)) \
+TRAMPOLINE_PARTS := $(filter-out %_engine.c %_sink.c,$(wildcard user/engine/trampoline*.c)) \
 	$(wildcard user/target/*.c user/guardian*.c) user/base/log.c user/identity.c user/output/scratch.c
 
 $(TRAMPOLINE_DRIVER): tests/trampoline/driver.c $(TRAMPOLINE_PARTS:%.c=$(BUILD)/%.o)
