@@ -72,6 +72,21 @@ static __always_inline __u64 current_frame(const struct hit *hit)
 	return frame;
 }
 
+/* Frames that are only the C side of a call: 3.12 and newer (cpython-facts: owner 3 and 4). */
+#define OWNED_BY_C 3
+
+/* 3.15 (Python/pystate.c: init_threadstate()) puts one below the frames of every thread. */
+static __always_inline __u64 not_base(const struct hit *hit, __u64 frame)
+{
+	__u8 owner = 0;
+
+	if (!frame || hit->build->version < 0x030f0000)
+		return frame;
+	bpf_probe_read_user(&owner, 1,
+			    (void *)(unsigned long)(frame + hit->build->off.frame_owner));
+	return owner >= OWNED_BY_C ? 0 : frame;
+}
+
 static __always_inline __u64 frame_code(const struct hit *hit, __u64 frame)
 {
 	__u64 code = read_user_u64(frame + hit->build->off.frame_code);
@@ -286,8 +301,6 @@ static __always_inline bool is_creation(struct hit *hit, const struct viz_code_s
 	return true;
 }
 
-/* Frames that are only the C side of a call: 3.12 and newer (cpython-facts: owner 3 and 4). */
-#define OWNED_BY_C 3
 #define RUNNING_MAX 48
 #define RUNNING_MAX_OLD 2
 
@@ -367,6 +380,26 @@ static __always_inline void new_tstate(struct hit *hit, __u64 tstate)
 			   hold_current(hit->tgid));
 }
 
+static __always_inline bool is_left_out(struct hit *hit, struct viz_code_state *state, __u64 code,
+					__u64 frame, __u64 caller, __u32 sp, bool has_5_17)
+{
+	struct viz_held_call call = {
+		.ts = bpf_ktime_get_ns(),
+		.code = code,
+		.sp = sp,
+		.frame = (__u32)frame,
+		.caller = (__u32)caller,
+	};
+	struct viz_held *h;
+
+	if (hit->process->flags & VIZ_PROC_SWITCHES) {
+		h = bpf_map_lookup_elem(&held, &hit->tid);
+		return h && is_below_drop(h, sp, caller, hit->build, has_5_17);
+	}
+	h = held_of(hit->tid);
+	return h && filter_enter(h, state, &call, hit->tgid);
+}
+
 static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1, __u64 arg2,
 				    bool has_5_17)
 {
@@ -381,6 +414,8 @@ static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1,
 	}
 	if (hit.process->flags & (VIZ_PROC_USDT | VIZ_PROC_INSIDE) || !find_thread(&hit))
 		return 0;
+	if (hit.process->module)
+		read_late(hit.process, hit.tgid, hit.tid);
 	sp += hit.build->enter_sp;
 	if (hit.build->flags & VIZ_BUILD_FRAME_ARG0) {
 		frame = arg0;
@@ -405,24 +440,13 @@ static __always_inline int on_enter(struct pt_regs *ctx, __u64 arg0, __u64 arg1,
 		return 0;
 	if (state->code_flags & CO_GENERATOR_LIKE)
 		flags |= VIZ_ENTER_RESUME;
-	caller = current_frame(&hit);
+	caller = not_base(&hit, current_frame(&hit));
 	if (!hit.thread->seen) {
 		hit.thread->seen = 1;
 		tell_running(&hit, caller, has_5_17);
 	}
-	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
-		struct viz_held_call call = {
-			.ts = bpf_ktime_get_ns(),
-			.code = code,
-			.sp = (__u32)sp,
-			.frame = (__u32)frame,
-			.caller = (__u32)caller,
-		};
-		struct viz_held *h = held_of(hit.tid);
-
-		if (h && filter_enter(h, state, &call, hit.tgid))
-			return 0;
-	}
+	if (filter.flags && is_left_out(&hit, state, code, frame, caller, (__u32)sp, has_5_17))
+		return 0;
 	if (hit.build->flags & VIZ_BUILD_ESCAPES)
 		enter_from(&hit, code, frame, caller, sp, flags);
 	else
@@ -481,7 +505,7 @@ static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 		caller = entry_frame(&hit, PT_REGS_SP(ctx), sp);
 		if (!caller)
 			return 0;
-		caller = read_user_u64(caller + hit.build->off.frame_previous);
+		caller = not_base(&hit, read_user_u64(caller + hit.build->off.frame_previous));
 		flags = VIZ_LEAVE_CALLER;
 	}
 	if (hit.thread->skip_sp == (__u32)sp) {
@@ -491,16 +515,17 @@ static __always_inline int eval_leave(struct pt_regs *ctx, int site)
 	if (!hit.thread->tstate)
 		read_global_tstate(&hit);
 	if (hit.build->flags & VIZ_BUILD_CURRENT_AFTER) {
-		caller = current_frame(&hit);
+		caller = not_base(&hit, current_frame(&hit));
 		flags = VIZ_LEAVE_CALLER;
 	}
 	unguard_stack(hit.process, hit.build, hit.thread, hit.tgid, hit.tid, sp);
-	if (filter.flags && !(hit.process->flags & VIZ_PROC_SWITCHES)) {
+	if (filter.flags) {
 		struct viz_held *h = bpf_map_lookup_elem(&held, &hit.tid);
+		bool switches = hit.process->flags & VIZ_PROC_SWITCHES;
 		__u64 now = bpf_ktime_get_ns();
 		struct viz_held_call call;
 
-		switch (h ? filter_leave(h, (__u32)sp, now, &call) : LEAVE_SEND) {
+		switch (h ? filter_leave(h, (__u32)sp, now, switches, &call) : LEAVE_SEND) {
 		case LEAVE_WHOLE:
 			send_whole(&hit, &call, now);
 			return 0;
@@ -549,10 +574,9 @@ static __always_inline void find_tstate(struct hit *hit)
 #endif
 }
 
-/* 3.15 keeps the owner; older frames with probes are PyFrameObjects. */
 static __always_inline __u64 previous_frame(struct hit *hit, __u64 frame)
 {
-	return frame ? read_user_u64(frame + hit->build->off.frame_previous) : 0;
+	return frame ? not_base(hit, read_user_u64(frame + hit->build->off.frame_previous)) : 0;
 }
 
 /* python:function__entry(filename, funcname, lineno): the frame is already current. */
@@ -570,6 +594,8 @@ int usdt_enter(struct pt_regs *ctx)
 	}
 	if (!(hit.process->flags & VIZ_PROC_USDT) || !find_thread(&hit))
 		return 0;
+	if (hit.process->module)
+		read_late(hit.process, hit.tgid, hit.tid);
 	find_tstate(&hit);
 	frame = current_frame(&hit);
 	code = frame ? frame_code(&hit, frame) : 0;
@@ -611,7 +637,7 @@ int BPF_KPROBE(usdt_throw, __u64 tstate, __u64 frame, __u64 throwflag)
 	if (!code_state(&hit, code))
 		lose_enter(&hit);
 	else
-		enter(&hit, code, frame, current_frame(&hit), 0,
+		enter(&hit, code, frame, not_base(&hit, current_frame(&hit)), 0,
 		      VIZ_ENTER_RESUME | VIZ_ENTER_THROW);
 	return 0;
 }

@@ -3,8 +3,10 @@
  * Calls that are not recorded cost no ring space. The verdict on a code object comes from
  * user space, once; until it is there calls are sent and filtered there, by the same rules.
  *
- * Only for engine eval, whose calls nest by the stack pointer, and not in processes
- * that switch stacks.
+ * Only for engine eval, whose calls nest by the stack pointer. In processes that switch stacks they
+ * do not: there nothing more is held back or left out, but what is below a call that was left out
+ * before stays so until that has ended. User space does not know that call, and would take those
+ * below for the first of a new chain, at depth 0.
  */
 #ifndef VIZ_FILTER_BPF_H
 #define VIZ_FILTER_BPF_H
@@ -12,7 +14,11 @@
 #include "maps.bpf.h"
 
 /* Set by user space before the programs are attached; all 0: nothing is filtered here. */
+#ifdef VIZ_DEFINE_MAPS
 volatile struct viz_filter_config filter = {};
+#else
+extern volatile struct viz_filter_config filter;
+#endif
 
 /* Key: which object at which address, by the time it was announced. Value: enum viz_verdict_code. */
 VIZ_MAP struct viz_verdicts {
@@ -87,7 +93,59 @@ static __always_inline void drop_stale(struct viz_held *h, __u64 sp)
 		if (!h->nr || held_at(h, h->nr - 1)->sp > sp)
 			break;
 		h->nr--;
+		if (!held_at(h, h->nr)->rejected && h->depth)
+			h->depth--;
 	}
+}
+
+#define CHAIN_MAX 256
+#define CHAIN_MAX_OLD 8
+
+struct chain {
+	__u64 frame;
+	__u32 previous; /* offset */
+	__u32 wanted; /* as in struct viz_held */
+	bool found;
+};
+
+static long next_in_chain(__u32 index, void *data)
+{
+	struct chain *chain = data;
+
+	chain->found = (__u32)chain->frame == chain->wanted;
+	if (chain->found || !chain->frame)
+		return 1;
+	chain->frame = read_user_u64(chain->frame + chain->previous);
+	return 0;
+}
+
+/*
+ * A call begins in a process that switches stacks; @caller: the frame around it. True: it is below
+ * one that was left out. @has_5_17: bpf_loop(), see guard_stack(); a chain that is longer than what is
+ * looked at is sent and judged outside.
+ */
+static __always_inline bool is_below_drop(struct viz_held *h, __u32 sp, __u64 caller,
+					  const struct viz_build_info *build, bool has_5_17)
+{
+	struct chain chain = {
+		.frame = caller,
+		.previous = build->off.frame_previous,
+		.wanted = h->drop_frame,
+	};
+	int i;
+
+	if (h->drop_sp && h->drop_sp <= sp)
+		h->drop_sp = 0;
+	if (!h->drop_sp)
+		return false;
+	if (has_5_17) {
+		bpf_loop(CHAIN_MAX, next_in_chain, &chain, 0);
+		return chain.found;
+	}
+	for (i = 0; i < CHAIN_MAX_OLD; i++)
+		if (next_in_chain(i, &chain))
+			break;
+	return chain.found;
 }
 
 /* A call begins. True: it is not to be sent. */
@@ -105,6 +163,7 @@ static __always_inline bool filter_enter(struct viz_held *h, struct viz_code_sta
 	if (verdict == VIZ_CODE_DROP_TREE ||
 	    (filter.max_depth && verdict != VIZ_CODE_DROP_SELF && h->depth >= filter.max_depth)) {
 		h->drop_sp = call->sp;
+		h->drop_frame = call->frame;
 		return true;
 	}
 	if (h->nr >= VIZ_HELD_MAX) /* deeper than what is kept here: user space decides */
@@ -126,15 +185,16 @@ enum filter_leave {
 	LEAVE_WHOLE, /* it was held back, and is worth to be sent as a whole: *call */
 };
 
-/* The call at @sp ends. */
+/* The call at @sp ends. @switches: in a process that switches stacks, where what lies lower
+ * can be another greenlet's; user space passes over the ends of calls that it was not told of. */
 static __always_inline enum filter_leave filter_leave(struct viz_held *h, __u64 sp, __u64 now,
-						      struct viz_held_call *call)
+						      bool switches, struct viz_held_call *call)
 {
 	struct viz_held_call *top;
 
 	if (h->drop_sp) {
 		if (sp < h->drop_sp)
-			return LEAVE_DROP;
+			return switches ? LEAVE_SEND : LEAVE_DROP;
 		if (sp == h->drop_sp) {
 			h->drop_sp = 0;
 			return LEAVE_DROP;

@@ -7,6 +7,8 @@
 #include "maps.bpf.h"
 #include "life.bpf.h"
 #include "select.bpf.h"
+#include "switches.bpf.h"
+#include "filter.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -120,6 +122,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	}
 	if (thread)
 		bpf_map_delete_elem(&threads, &tid);
+	bpf_map_delete_elem(&held, &tid);
 	/* The process stays in the map, with its losses, until user space has seen them. */
 	return 0;
 }
@@ -127,24 +130,39 @@ int BPF_PROG(process_exit, struct task_struct *task)
 /*
  * PyModule_Create2(def): m_name, after PyModuleDef_Base (Include/moduleobject.h: 40 bytes),
  * is "greenlet._greenlet" before any greenlet exists.
+ *
+ * Where probes see the calls, a name that cannot be read yet is read at the next call. With engine
+ * trampoline user space looks at the mappings, and the process waits for that if calls are
+ * left out by those around them: until the recorder knows, it would leave out others.
  */
 SEC("uprobe")
 int BPF_KPROBE(module_create, __u64 def)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 id = bpf_get_current_pid_tgid(), name;
+	__u32 tgid = id >> 32;
 	struct viz_process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-	struct viz_life *rec;
-	char name[16] = {};
+	int switches;
+	__u8 flags = 0;
 
 	if (!process || process->flags & VIZ_PROC_SWITCHES)
 		return 0;
-	bpf_probe_read_user_str(name, sizeof(name), (void *)(unsigned long)read_user_u64(def + 40));
-	if (name[0] == 'g' && name[1] == 'r' && name[2] == 'e' && name[3] == 'e' &&
-	    name[4] == 'n' && name[5] == 'l' && name[6] == 'e' && name[7] == 't') {
-		process->flags |= VIZ_PROC_SWITCHES;
-		rec = life_new(VIZ_MODULE, 0, tgid, (__u32)bpf_get_current_pid_tgid());
-		if (rec)
-			life_send(rec);
+	if (process->module)
+		read_late(process, tgid, (__u32)id);
+	name = read_user_u64(def + 40);
+	switches = name_switches(name);
+	if (!switches)
+		return 0;
+	if (!(process->flags & VIZ_PROC_INSIDE)) {
+		if (switches == NAME_UNREAD)
+			process->module = name;
+		else
+			set_switches(process, tgid, (__u32)id);
+		return 0;
 	}
+	if (switches == NAME_UNREAD)
+		flags = VIZ_LIFE_UNREAD;
+	else
+		process->flags |= VIZ_PROC_SWITCHES;
+	tell_module(tgid, (__u32)id, flags, filter.flags);
 	return 0;
 }

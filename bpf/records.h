@@ -44,7 +44,7 @@ enum viz_record_kind {
 	VIZ_SIGHT = 8, /* struct viz_life: an interpreter nobody prepared runs in tgid */
 	VIZ_STACK_LOW = 9, /* struct viz_guard: little C stack left, clear the slot now */
 	VIZ_STACK_HIGH = 10, /* struct viz_guard: enough again, the slot may be set */
-	VIZ_MODULE = 11, /* struct viz_life: a stack-switching module is being created in tgid */
+	VIZ_MODULE = 11, /* struct viz_life: tgid switches C stacks, or is about to */
 	VIZ_CUSTOM = 12, /* struct viz_custom: an event of the in-process extension */
 	VIZ_RUNNING =
 		15, /* struct viz_enter: a frame that ran before, innermost first; then VIZ_ENTER */
@@ -145,6 +145,7 @@ enum viz_life_flag {
 	VIZ_LIFE_ALONE = 2, /* VIZ_FORK: not followed, but it inherited a slot that is set */
 	VIZ_LIFE_HELD = 4, /* VIZ_EXEC, VIZ_SIGHT: it is stopped until it is prepared */
 	VIZ_LIFE_SHARES = 8, /* VIZ_FORK: vfork(): in its parent's memory until it executes */
+	VIZ_LIFE_UNREAD = 16, /* VIZ_MODULE: its name could not be read, it may be any module */
 };
 
 struct viz_life {
@@ -276,6 +277,7 @@ struct viz_process_info {
 	VIZ_U64 lost_enter; /* by threads that are gone or unknown */
 	VIZ_U64 lost_leave;
 	VIZ_U64 lost_other;
+	VIZ_U64 module; /* name of a module that is being made and could not be read yet; or 0 */
 };
 
 /* What the programs leave out. All 0: nothing. */
@@ -328,7 +330,7 @@ struct viz_held {
 	VIZ_U32 nr;
 	VIZ_U32 depth; /* calls that were sent and are open */
 	VIZ_U32 drop_sp; /* nothing below this is sent; 0: no such call is open */
-	VIZ_U32 tgid;
+	VIZ_U32 drop_frame; /* of that call */
 	struct viz_held_call calls[VIZ_HELD_MAX];
 };
 

@@ -8,6 +8,7 @@
 
 #include "maps.bpf.h"
 #include "hold.bpf.h"
+#include "switches.bpf.h"
 #include "stack_limits.h"
 
 #define VM_GROWSDOWN 0x100
@@ -214,8 +215,8 @@ static __always_inline void guard_stack(struct viz_process_info *process,
 
 	if (sp < thread->stack_low || sp >= thread->stack_high) {
 		/* Not where it was: another stack than the thread's own. */
-		if (thread->stack_high)
-			process->flags |= VIZ_PROC_SWITCHES;
+		if (thread->stack_high && !(process->flags & VIZ_PROC_SWITCHES))
+			set_switches(process, tgid, tid);
 		find_stack(thread, build, sp, has_5_17);
 		if (!thread->stack_high)
 			return;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "hold.h"
 #include "loader_watch.h"
+#include "switches.h"
 
 enum {
 	LOOK_EVERY = 64, /* records of calls */
@@ -229,12 +230,12 @@ static void take_module(struct viz_session *s, const struct viz_life *rec)
 
 	if (!t)
 		return;
-	t->switches = true;
-	for (uint32_t i = 0; i < s->nr_lanes; i++)
-		if (s->lanes[i].target == t && !s->lanes[i].ended) {
-			viz_lane__switches(s->lanes[i].lane);
-			viz_session__release_held(s, &s->lanes[i]);
-		}
+	if (!(rec->head.flags & VIZ_LIFE_UNREAD))
+		viz_switches__mark(s, t);
+	else
+		viz_switches__look(s, t);
+	if (t->switches && t->state == VIZ_TARGET_ACTIVE && t->engine->tick)
+		t->engine->tick(s, t);
 }
 
 static void handle(struct viz_session *s, const struct viz_life *rec)
@@ -255,6 +256,8 @@ static void handle(struct viz_session *s, const struct viz_life *rec)
 		break;
 	case VIZ_MODULE:
 		take_module(s, rec);
+		if (rec->head.flags & VIZ_LIFE_HELD)
+			viz_hold__release(s, (pid_t)rec->tgid);
 		break;
 	default:
 		viz_debug(VIZ_LOG_RING, "a record of unknown kind %u", rec->head.kind);

@@ -53,6 +53,7 @@ static void fill(struct viz_rec_consts *k, PyInterpreterState *interp)
 	*k = (struct viz_rec_consts){
 		.magic = VIZ_REC_MAGIC,
 		.mode = PY_VERSION_HEX >= 0x030c0000 ? VIZ_REC_MONITOR : VIZ_REC_WRAP,
+		.chains = PY_VERSION_HEX < 0x030c0000,
 		.current_tstate =
 			address(PY_VERSION_HEX >= 0x030d0000 ? "PyThreadState_GetUnchecked"
 							     : "_PyThreadState_UncheckedGet"),

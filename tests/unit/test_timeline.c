@@ -237,6 +237,26 @@ static void test_greenlets(void)
 	close_world(&w);
 }
 
+static void test_greenlet_after_ended_one(void)
+{
+	struct world w = {};
+
+	open_world(&w);
+	viz_lane__switches(w.lane);
+	enter(&w, 10, 0, 1000, 1, 0); /* the hub */
+	enter(&w, 20, 1, 900, 10, 0);
+	enter(&w, 30, 1, 900, 20, 0);
+	leave(&w, 40, 900, 0); /* the one that was seen last is over */
+	enter(&w, 50, 2, 800, 11, 10); /* and the other goes on */
+	leave(&w, 60, 800, 10);
+	leave(&w, 70, 900, 0);
+	viz_timeline__flush(w.tl);
+	ok(nr_got == 3 && got[1].func == w.f[2] && got[1].track == got[2].track &&
+		   got[1].track != got[0].track,
+	   "a call is in its own greenlet when another one has just ended");
+	close_world(&w);
+}
+
 static void test_escape(void)
 {
 	struct world w = {};
@@ -308,6 +328,7 @@ int main(void)
 	test_running();
 	test_running_is_over();
 	test_greenlets();
+	test_greenlet_after_ended_one();
 	test_escape();
 	test_filters();
 	return tap_done();

@@ -14,6 +14,7 @@
 
 #include "../base/log.h"
 #include "../session.h"
+#include "../switches.h"
 #include "../target/remote.h"
 
 static bool needs_slot(const struct viz_interpreter *interp)
@@ -185,6 +186,7 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 		viz_interpreter__code_dealloc(&t->interp), why, why_size);
 	if (!t->attachment)
 		return -errno;
+	viz_switches__look(s, t);
 	info.build = viz_builds__index(s->builds, b);
 	info.bias = t->interp.bias;
 	info.flags = VIZ_PROC_ACTIVE | (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |

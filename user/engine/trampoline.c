@@ -31,6 +31,7 @@ static int new_trampoline(struct viz_trampoline **out, const struct viz_interpre
 	t->pid = interp->pid;
 	t->interp = interp;
 	t->params = *params;
+	t->switches = params->switches;
 	if (!t->params.ring_size)
 		t->params.ring_size = VIZ_RING_DEFAULT;
 	if (t->params.ring_size < RING_MIN)
@@ -143,7 +144,8 @@ static void refuse(struct viz_trampoline *t, struct viz_instance *in, const char
 static void mark_switches(struct viz_rec_ring *ring)
 {
 	__atomic_store_n(&ring->chains, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->filter, 0, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&ring->filter, __ATOMIC_RELAXED))
+		__atomic_store_n(&ring->filter, VIZ_REC_FILTER_OPEN, __ATOMIC_RELAXED);
 }
 
 static void came_up(struct viz_trampoline *t, struct viz_instance *in)

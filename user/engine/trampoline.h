@@ -28,6 +28,7 @@ struct viz_trampoline_params {
 	uint64_t min_duration; /* ns; calls that are shorter are left out when that is cheap */
 	uint32_t max_depth; /* the same for calls that are deeper; 0: no limit */
 	bool judges; /* the sink's verdicts are not always VIZ_VERDICT_RECORD */
+	bool switches; /* as viz_trampoline__switches() tells, from the beginning */
 	bool c_functions, exceptions; /* those, too; from 3.12 on, else there are none */
 	struct viz_guardian *guardian; /* NULL: nobody puts things back if vizbpf is killed */
 };

@@ -202,7 +202,11 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 								 t->params.min_duration / 256);
 	if (t->params.max_depth <= VIZ_REC_DEPTH)
 		k->max_depth = t->params.max_depth;
-	k->filter = k->max_depth || t->params.judges;
+	k->filter = k->max_depth || t->params.judges ? VIZ_REC_FILTER_ALL : VIZ_REC_FILTER_NONE;
+	if (k->filter && t->switches)
+		k->filter = VIZ_REC_FILTER_OPEN;
+	/* WRAP: the ends of calls that began before are not seen, who calls tells that they are over */
+	k->chains = t->mode == VIZ_REC_WRAP || t->switches;
 	k->judged = t->params.judges ? 0 : VIZ_REC_JUDGED;
 	k->patience = viz_tramp_clock__ticks(&t->clock, PATIENCE_NS);
 	k->c_functions = t->params.c_functions;

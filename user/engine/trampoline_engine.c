@@ -8,7 +8,7 @@
 
 #include "../base/log.h"
 #include "../entry.h"
-#include "../target/process_maps.h"
+#include "../switches.h"
 #include "recorder/recorder.h"
 #include "trampoline_recording.h"
 
@@ -30,25 +30,9 @@ static int can(struct viz_session *s, const struct viz_interpreter *interp, char
 
 /* ---- greenlets ---- */
 
-static int is_greenlet(const struct viz_map *map, void *ctx)
-{
-	(void)ctx;
-	return map->exec && strstr(map->path, "/_greenlet.") ? 1 : 0;
-}
-
-/* The extension that switches C stacks, for gevent, eventlet and others. The name is the
- * target's to choose: a wrong one spoils nothing but how its own calls are laid out. */
 static void look_for_greenlets(struct recording *r)
 {
-	struct viz_session *s = r->s;
-
-	if (!r->t->switches && viz_maps__each(r->t->pid, is_greenlet, NULL) == 1) {
-		r->t->switches = true;
-		for (uint32_t i = 0; i < s->nr_lanes; i++)
-			if (s->lanes[i].target == r->t)
-				viz_lane__switches(s->lanes[i].lane);
-	}
-	if (r->t->switches && !r->switches && r->tramp) {
+	if (viz_switches__look(r->s, r->t) && !r->switches && r->tramp) {
 		r->switches = true;
 		viz_trampoline__switches(r->tramp);
 	}
@@ -104,6 +88,7 @@ static int try_attach(struct recording *r, char *why, size_t why_size)
 		.min_duration = r->s->opt->filter.min_duration,
 		.max_depth = r->s->opt->filter.max_depth,
 		.judges = r->s->opt->filter.any,
+		.switches = r->t->switches,
 		.c_functions = r->s->opt->c_functions,
 		.exceptions = r->s->opt->log_exception,
 		.guardian = r->s->guardian,
@@ -190,11 +175,11 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 
 	if (!r)
 		return -ENOMEM;
+	viz_switches__look(s, t);
 	err = watch_process(s, t);
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
 			       strerror(-err));
-	look_for_greenlets(r);
 	err = try_attach(r, why, why_size);
 	if (is_refusal(err))
 		return fall_back(s, t, why);
@@ -399,7 +384,7 @@ static void tick(struct viz_session *s, struct viz_target *t)
 		viz_interpreter_watch__end(&r->watch);
 	if (!r->tramp)
 		return;
-	if (r->ticks % 10 == 1)
+	if (r->ticks % 10 == 1 || r->t->switches)
 		look_for_greenlets(r);
 	viz_interpreter_watch__tick(&r->watch);
 }

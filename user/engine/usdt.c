@@ -10,6 +10,7 @@
 
 #include "../base/log.h"
 #include "../session.h"
+#include "../switches.h"
 
 static int can(struct viz_session *s, const struct viz_interpreter *interp, char *why,
 	       size_t why_size)
@@ -50,7 +51,7 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 		.bias = t->interp.bias,
 		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_USDT |
 			 (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
-			 (t->switches ? VIZ_PROC_SWITCHES : 0),
+			 (viz_switches__look(s, t) ? VIZ_PROC_SWITCHES : 0),
 	};
 	int err;
 

@@ -416,9 +416,11 @@ static int enter(struct viz_lane *lane, const struct viz_edge *e)
 		.caller = e->caller,
 		.flags = e->flags & VIZ_ENTER_CHAIN ? OPEN_CHAIN : 0,
 	};
+	bool above = f->nr && e->flags & VIZ_ENTER_CHAIN && e->caller &&
+		     f->calls[f->nr - 1].frame == e->caller;
 
-	if (f->nr &&
-	    !(e->flags & VIZ_ENTER_CHAIN && f->calls[f->nr - 1].frame == e->caller && e->caller)) {
+	/* The greenlet that was seen last may have ended: another one goes on elsewhere. */
+	if (!above && (f->nr || lane->switches)) {
 		f = place_enter(lane, e);
 		if (!f)
 			return -ENOMEM;

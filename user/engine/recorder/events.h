@@ -233,7 +233,8 @@ static void *on_raise(void *self, void *const *args, long nr)
 	code = admit(live, word(tstate, K.tstate_native), (uint64_t)args[0]);
 	if (passes || code & VIZ_REC_REJECT)
 		return (void *)K.none;
-	if (RING_AREA.filter && ((struct viz_rec_thread *)live->thread)->dropped)
+	if (RING_AREA.filter &&
+	    is_below((struct viz_rec_thread *)live->thread, current_frame(tstate)))
 		return (void *)K.none;
 	id = exception_name(live, (uint64_t)args[2]);
 	if (id & VIZ_REC_REJECT || !room(live, 2))

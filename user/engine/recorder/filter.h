@@ -8,7 +8,9 @@
  * depth here, and whatever is in doubt is recorded. So all that is left out here would have
  * been left out there.
  *
- * Programs that switch C stacks have no one order of calls in a thread: RING_AREA.filter is 0.
+ * Programs that switch C stacks have no one order of calls in a thread. There nothing more is left
+ * out here, but what is below a call that was left out before stays so until that has ended: vizbpf
+ * does not know that call, and would take those below for the first of a new chain, at depth 0.
  */
 #ifndef VIZ_REC_FILTER_H
 #define VIZ_REC_FILTER_H
@@ -21,12 +23,27 @@ enum judgement {
 	TAKEN,
 };
 
-static NOINLINE enum judgement begins(struct viz_rec_thread *t, uint64_t id, uint64_t frame)
+/* @frame: of the call, or the one around it. */
+static NOINLINE int is_below(const struct viz_rec_thread *t, uint64_t frame)
+{
+	if (!t->dropped || RING_AREA.filter == VIZ_REC_FILTER_ALL)
+		return t->dropped != 0;
+	for (int n = 0; frame && n < 1000; n++, frame = word(frame, K.frame_previous))
+		if (((uint32_t)frame | 3) == (t->dropped | 1)) /* or a C function that it calls */
+			return 1;
+	return 0;
+}
+
+/* @chain: where the frames around it begin. */
+static NOINLINE enum judgement begins(struct viz_rec_thread *t, uint64_t id, uint64_t frame,
+				      uint64_t chain)
 {
 	if (t == RING_AREA.threads) /* stands for several threads */
 		return TAKEN;
-	if (t->dropped)
+	if (is_below(t, chain))
 		return BELOW;
+	if (RING_AREA.filter != VIZ_REC_FILTER_ALL)
+		return TAKEN;
 	id |= K.judged;
 	if (id & VIZ_REC_TREE || (K.max_depth && id & VIZ_REC_JUDGED && t->depth >= K.max_depth)) {
 		t->dropped = (uint32_t)frame | 2;
@@ -37,14 +54,16 @@ static NOINLINE enum judgement begins(struct viz_rec_thread *t, uint64_t id, uin
 	return TAKEN;
 }
 
-/* 0: the call was not recorded. */
-static NOINLINE int ends(struct viz_rec_thread *t, uint64_t frame)
+/* 0: the call was not recorded. @frame: its low half is enough. @chain: as for begins(); 0 where
+ * the caller knows by itself what was recorded. */
+static NOINLINE int ends(struct viz_rec_thread *t, uint64_t frame, uint64_t chain)
 {
-	if (t->dropped) {
-		if (t->dropped == ((uint32_t)frame | 2))
-			t->dropped = 0;
+	if (t->dropped == ((uint32_t)frame | 2)) {
+		t->dropped = 0;
 		return 0;
 	}
+	if (is_below(t, chain))
+		return 0;
 	for (uint32_t i = t->depth; i; i--)
 		if (t->open[(i - 1) % VIZ_REC_DEPTH] == ((uint32_t)frame | 2)) {
 			t->depth = i - 1;

@@ -57,7 +57,8 @@ static SHORT_WAY void edge(struct viz_rec_live *live, uint64_t id, uint64_t fram
 	uint64_t what = frame << 32 | (uint32_t)id;
 
 	if (unlikely(RING_AREA.filter) &&
-	    !(leave ? ends(thread, frame) : begins(thread, id, frame) == TAKEN))
+	    !(leave ? ends(thread, frame, frame & ~1ULL)
+		    : begins(thread, id, frame, frame & ~1ULL) == TAKEN))
 		return;
 	if (unlikely(RING_AREA.chains)) {
 		uint64_t caller = frame & 1 ? frame - 1 : caller_of(frame);
@@ -72,7 +73,7 @@ static SHORT_WAY void edge(struct viz_rec_live *live, uint64_t id, uint64_t fram
 	if (likely(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))
 		return;
 	if (!leave) /* vizbpf will not know of it */
-		ends(thread, frame);
+		ends(thread, frame, 0);
 	lost(live, leave);
 }
 

@@ -101,6 +101,7 @@ struct viz_rec_consts {
 	 * PyMethodDescr_Type */
 	uint64_t cfunction_type, cmethod_type, method_descriptor_type;
 	uint32_t c_functions, exceptions;
+	uint32_t chains, unused; /* struct viz_rec_ring */
 
 	/* the C API, run-time addresses; the second group is only there for MONITOR
 	 */
@@ -198,6 +199,13 @@ struct viz_rec_code {
 	uint8_t name_ascii, file_ascii;
 };
 
+/* Values of struct viz_rec_ring's filter, see filter.h. */
+enum viz_rec_filter {
+	VIZ_REC_FILTER_NONE = 0,
+	VIZ_REC_FILTER_ALL = 1, /* as K.filter says */
+	VIZ_REC_FILTER_OPEN = 2, /* only what is below calls that were left out before */
+};
+
 enum { VIZ_REC_THREADS = 512, VIZ_REC_CODES = 65536, VIZ_REC_DEPTH = 32, VIZ_REC_PARTS = 64 };
 
 /* Losses by thread; place 0 takes the threads that found no place. */
@@ -253,9 +261,10 @@ struct viz_rec_ring {
 	uint64_t beat; /* the clock when vizbpf last looked */
 	uint64_t unused2[6];
 	uint64_t min_ticks; /* shorter calls without callees kept are taken back; by vizbpf */
-	uint64_t chains; /* by vizbpf: the program switches stacks, say who calls */
+	uint64_t chains; /* say who calls; vizbpf sets it when the program switches stacks */
 	uint64_t lost_codes;
-	uint64_t filter; /* K.filter; vizbpf clears it when the program switches stacks */
+	uint64_t
+		filter; /* enum viz_rec_filter; vizbpf changes it when the program switches stacks */
 	uint64_t unused3[4];
 	/* record n is in part order[n / size of a part % VIZ_REC_PARTS] of the events */
 	uint8_t order[VIZ_REC_PARTS];

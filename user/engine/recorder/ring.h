@@ -17,8 +17,7 @@ static void init_ring(void)
 	ring->nonce = K.nonce;
 	ring->min_ticks = K.min_ticks;
 	ring->filter = K.filter;
-	/* the ends of calls that began before are not seen: who calls tells that they are over */
-	ring->chains = K.mode == VIZ_REC_WRAP;
+	ring->chains = K.chains;
 	ring->beat = now();
 	ring->pid = arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	live->head = live->key = live->hand = live->refs = live->paused = live->unwound = 0;

@@ -138,7 +138,10 @@ static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, ui
 	in->thread = (struct viz_rec_thread *)live->thread;
 	in->what = frame << 32 | (uint32_t)id;
 	if (unlikely(RING_AREA.filter)) {
-		enum judgement judgement = begins(in->thread, id, frame);
+		/* 3.11 links the frame after it has called us */
+		enum judgement judgement =
+			begins(in->thread, id, frame,
+			       K.frame_owner != VIZ_REC_ABSENT ? current_frame(in->tstate) : frame);
 
 		if (judgement != TAKEN)
 			return judgement == DROPPED ? DROPS : not_recorded(live, sp);
@@ -151,7 +154,7 @@ static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, ui
 	}
 	if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
 		return RECORDED;
-	ends(in->thread, frame);
+	ends(in->thread, frame, 0);
 	lost(live, 0);
 	return not_recorded(live, sp);
 }
@@ -182,7 +185,7 @@ static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *re
 		return;
 	}
 	if (unlikely(RING_AREA.filter))
-		ends((struct viz_rec_thread *)live->thread, in->what >> 32);
+		ends((struct viz_rec_thread *)live->thread, in->what >> 32, 0);
 	if (unlikely(RING_AREA.chains))
 		live->innermost = in->caller;
 	if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
@@ -213,7 +216,7 @@ void *wrap(void *a, void *b, void *c)
 		return result;
 	}
 	if (entry == DROPS && in.generation == live->generation)
-		ends(in.thread, in.what >> 32);
+		ends(in.thread, in.what >> 32, 0);
 	resume_if_unwound(live, in.key, sp);
 	return result;
 }
