@@ -261,7 +261,8 @@ enum viz_process_flag {
 	VIZ_PROC_SWITCHES = 4, /* it switches C stacks (greenlet): identify calls by frame too */
 	VIZ_PROC_USDT = 8, /* engine usdt; neither this nor INSIDE: eval */
 	VIZ_PROC_GUARD = 16, /* the slot is set: watch the C stack */
-	VIZ_PROC_ALONE = 32, /* its probes are for it alone: a child has none at first */
+	/* its probes are for it alone, or its recorder has not begun: a child waits at first */
+	VIZ_PROC_ALONE = 32,
 	VIZ_PROC_WANTED = 64, /* chosen, but no interpreter is known in it yet */
 	VIZ_PROC_FRESH = 128, /* just forked, and has no probes yet */
 	VIZ_PROC_INSIDE = 256, /* engine trampoline: its calls do not come from probes */

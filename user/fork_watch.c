@@ -26,11 +26,16 @@ static int find(const struct viz_build *build, uint64_t *offset)
 	return err;
 }
 
-void viz_fork_watch__add(struct viz_probes *probes, const struct viz_build *build)
+void viz_fork_watch__add(struct viz_probes *probes, const struct viz_build *build, bool *watched)
 {
 	char why[256] = "";
 	uint64_t offset;
-	int err = find(build, &offset);
+	int err;
+
+	if (*watched)
+		return;
+	*watched = true;
+	err = find(build, &offset);
 
 	if (err)
 		viz_why(why, sizeof(why), 0, "PyOS_AfterFork_Child: %s", strerror(-err));

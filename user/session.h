@@ -100,6 +100,7 @@ struct viz_session {
 	struct viz_stack_guard stack_guard;
 	struct viz_builds *builds;
 	enum viz_scope scopes[VIZ_BUILDS_MAX]; /* by index of the build */
+	bool forks_watched[VIZ_BUILDS_MAX]; /* fork_watch.h */
 	struct viz_probes *probes;
 	struct viz_lives *lives;
 	struct viz_mmap_watch *watch;

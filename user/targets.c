@@ -84,7 +84,8 @@ static pid_t scope_of(struct viz_session *s, struct viz_target *t)
 		*scope = others > 0 ? VIZ_SCOPE_PROCESS : VIZ_SCOPE_FILE;
 		viz_debug(VIZ_LOG_PROBE, "%d other processes run %s", others, b->path);
 		if (*scope == VIZ_SCOPE_PROCESS)
-			viz_fork_watch__add(s->probes, b);
+			viz_fork_watch__add(s->probes, b,
+					    &s->forks_watched[viz_builds__index(s->builds, b)]);
 	}
 	return *scope == VIZ_SCOPE_PROCESS ? t->pid : -1;
 }

@@ -86,6 +86,7 @@ void viz_interpreter_watch__await(struct viz_interpreter_watch *w)
 	for (int i = 0; i < nr; i++)
 		viz_probes__await_interpreter(w->probes, w->interp->pid, states[i], true);
 	w->first = viz_probes__attach_first(w->probes, b, w->interp->pid, why, sizeof(why));
+	w->awaited = w->first != NULL;
 	w->until = UINT64_MAX / 2;
 	if (!w->first)
 		viz_debug(VIZ_LOG_PROBE, "pid %d: %s", w->interp->pid, why);

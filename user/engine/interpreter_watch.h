@@ -18,6 +18,7 @@ struct viz_interpreter_watch {
 	struct viz_probes *probes;
 	const struct viz_interpreter *interp;
 	struct viz_attachment *first; /* the probe at the eval function */
+	bool awaited; /* its next call waits */
 	bool leaving; /* who makes an interpreter from now on is stopped again */
 	uint64_t until; /* ns */
 	uint32_t coming[VIZ_COMING_MAX]; /* threads that are making an interpreter */

@@ -354,8 +354,8 @@ static void nap(void)
  * comes up, or sees that the slot is not its own any more. */
 static void disarm(struct viz_trampoline *t, struct viz_instance *in)
 {
-	if (!in->inherited)
-		viz_trampoline__swap(t->mem, in->slot, in->boot, in->original);
+	/* in a child that was forked before its parent's loader ran it is there, too */
+	viz_trampoline__swap(t->mem, in->slot, in->boot, in->original);
 	for (int i = 0; i < 20 && in->state == VIZ_TRAMPOLINE_ARMED; i++) {
 		if (viz_instance__find_ring(t, in) == 1)
 			came_up(t, in);

@@ -8,6 +8,7 @@
 
 #include "../base/log.h"
 #include "../entry.h"
+#include "../fork_watch.h"
 #include "../switches.h"
 #include "recorder/recorder.h"
 #include "trampoline_recording.h"
@@ -149,6 +150,28 @@ void viz_engine__say_missing(struct viz_session *s, struct viz_target *t)
 	p->limits = viz_trace__string(s->trace, text);
 }
 
+/* Whether a child that it forks waits until it has been looked at. */
+static void children_wait(struct recording *r, bool wait)
+{
+	struct viz_session *s = r->s;
+	const struct viz_build *b = r->t->interp.build;
+	struct viz_process_info info;
+
+	if (!s->opt->select.follow || viz_probes__get_process(s->probes, r->t->pid, &info))
+		return;
+	if (wait)
+		viz_fork_watch__add(s->probes, b, &s->forks_watched[viz_builds__index(s->builds, b)]);
+	info.flags = wait ? info.flags | VIZ_PROC_ALONE : info.flags & ~VIZ_PROC_ALONE;
+	viz_probes__set_process(s->probes, r->t->pid, &info);
+}
+
+/* The next call waits until its ring is open. Nobody calls at this moment. */
+static void await_call(struct recording *r)
+{
+	viz_interpreter_watch__await(&r->watch);
+	children_wait(r, true);
+}
+
 /*
  * The memory that an idle process will record in is its own until it is opened here, which is some
  * milliseconds after its next call: too late if that is one of its last. A busy one begins at once.
@@ -165,7 +188,7 @@ static void watch_if_idle(struct recording *r)
 			return;
 		nanosleep(&nap, NULL);
 	}
-	viz_interpreter_watch__await(&r->watch);
+	await_call(r);
 }
 
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
@@ -251,6 +274,9 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
 	if (r->tramp)
 		charge(r, from->charged);
+	/* its recorder will begin by itself, in memory of its own */
+	if (!err && from && from->watch.awaited && viz_trampoline__is_armed(from->tramp, 0))
+		await_call(r);
 	return err;
 }
 
@@ -351,6 +377,10 @@ static void take_first_call(struct recording *r, uint64_t interp)
 	else
 		viz_probes__await_interpreter(r->s->probes, r->t->pid, interp,
 					      r->tramp && viz_trampoline__is_armed(r->tramp, interp));
+	if (r->watch.awaited && r->tramp && !viz_trampoline__is_armed(r->tramp, 0)) {
+		children_wait(r, false);
+		r->watch.awaited = false;
+	}
 }
 
 static void interpreter(struct viz_session *s, struct viz_target *t, const struct viz_guard *rec)

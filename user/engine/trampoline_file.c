@@ -169,11 +169,13 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f;
 	struct viz_rec_ring *ring;
+	int found;
 
 	if (in->inherited && !in->file)
 		adopt_file(t, in);
-	if (in->inherited && in->file)
-		return find_child_ring(t, in);
+	found = in->inherited && in->file ? find_child_ring(t, in) : 0;
+	if (found)
+		return found;
 	f = open_file(t, in);
 	if (!f)
 		return 0;
@@ -188,6 +190,7 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		return 0;
 	}
 	allocate_ahead(t, f, 0);
+	put_file(in->file);
 	in->file = f;
 	in->ring = ring;
 	return 1;
