@@ -255,6 +255,8 @@ def test_the_process_is_called_what_it_runs():
 
 def test_root_asks_for_what_only_the_program_can_tell():
     program = vizbpf()
+    if "VIZBPF_IS_OUTSIDE" in os.environ:
+        raise Skip("vizbpf would start a program outside this root")
     with folder() as here:
         script = write(os.path.join(here, "program.py"), "def f(a): return a\nf(3)\n")
         out = os.path.join(here, "out.json")
