@@ -143,6 +143,13 @@ json.dump({"traceEvents": [{"ph": "X", "pid": 7, "tid": 7, "ts": 1, "dur": 5, "n
 	end_target
 }
 
+@test "top: keys sort, reverse, pause and quit, and the terminal is given back" {
+	need_root
+	start_target "$BUSY"
+	timeout 60 "$PYTHON" "$BATS_TEST_DIRNAME/top_keys.py" "$VIZBPF" top -p "$TARGET" --interval 0.5
+	end_target
+}
+
 # Starts the viewer; URL is what it printed.
 start_view() { # ARGUMENT...
 	mkfifo "$WORK/url"

@@ -13,26 +13,25 @@
 
 enum { LINES_WITHOUT_TERMINAL = 20, HEADING_LINES = 4 };
 
-/* What a function had when the last picture was drawn. */
-struct seen {
+/* A function: in the last interval, and what it had when that ended. */
+struct line {
+	uint32_t func;
 	uint64_t calls, self, total;
+	uint64_t calls_then, self_then, total_then;
 };
 
 struct viz_top {
 	const struct viz_trace *trace;
 	struct viz_profile *profile;
-	struct seen *seen;
-	uint32_t nr_seen;
-	uint64_t calls, begun, last; /* ns */
-	bool by_all, by_total;
+	struct line *lines; /* by function */
+	uint32_t nr_lines;
+	uint64_t calls; /* at the end of the interval */
+	uint64_t rate; /* calls a second in it */
+	uint64_t begun, last, interval; /* ns */
+	uint64_t lost;
+	struct viz_top_view view;
 	bool drawn;
 	char what[256];
-};
-
-struct line {
-	uint32_t func;
-	uint64_t calls, self, total; /* of this interval */
-	uint64_t key;
 };
 
 struct viz_top *viz_top__new(const struct viz_trace *trace, const char *what)
@@ -55,7 +54,7 @@ void viz_top__free(struct viz_top *top)
 	if (!top)
 		return;
 	viz_profile__free(top->profile);
-	free(top->seen);
+	free(top->lines);
 	free(top);
 }
 
@@ -66,65 +65,105 @@ int viz_top__calls(void *ctx, const struct viz_call *calls, size_t nr)
 	return viz_profile__calls(top->profile, calls, nr);
 }
 
-void viz_top__sort(struct viz_top *top, bool by_all, bool by_total)
+void viz_top__view(struct viz_top *top, const struct viz_top_view *view)
 {
-	top->by_all = by_all;
-	top->by_total = by_total;
-}
-
-static int compare_lines(const void *a, const void *b)
-{
-	const struct line *x = a, *y = b;
-
-	if (x->key != y->key)
-		return x->key < y->key ? 1 : -1;
-	return (x->func > y->func) - (x->func < y->func);
+	top->view = *view;
 }
 
 static int remember(struct viz_top *top)
 {
 	uint32_t nr = top->profile->nr_rows;
-	struct seen *seen;
+	struct line *lines;
 
-	if (nr <= top->nr_seen)
+	if (nr <= top->nr_lines)
 		return 0;
-	seen = reallocarray(top->seen, nr, sizeof(*seen));
-	if (!seen)
+	lines = reallocarray(top->lines, nr, sizeof(*lines));
+	if (!lines)
 		return -ENOMEM;
-	memset(seen + top->nr_seen, 0, (nr - top->nr_seen) * sizeof(*seen));
-	top->seen = seen;
-	top->nr_seen = nr;
+	memset(lines + top->nr_lines, 0, (nr - top->nr_lines) * sizeof(*lines));
+	top->lines = lines;
+	top->nr_lines = nr;
 	return 0;
 }
 
-/* The functions of this interval (or of all time), in order; their number in @nr. */
-static struct line *collect(struct viz_top *top, uint32_t *nr)
+int viz_top__take(struct viz_top *top, uint64_t now, uint64_t lost)
 {
 	const struct viz_profile *p = top->profile;
-	struct line *lines = calloc((size_t)p->nr_rows + 1, sizeof(*lines));
-	uint32_t i, n = 0;
+	uint32_t i;
 
-	if (!lines || remember(top)) {
-		free(lines);
-		return NULL;
-	}
+	if (!top->last) /* there is no interval yet */
+		top->begun = top->last = now;
+	if (remember(top))
+		return -ENOMEM;
 	for (i = 0; i < p->nr_rows; i++) {
 		const struct viz_row *row = &p->rows[i];
-		struct seen *seen = &top->seen[i];
-		struct line l = {i, row->calls - seen->calls, row->self - seen->self,
-				 row->total - seen->total, 0};
+		struct line *l = &top->lines[i];
 
-		if (!row->calls || (!l.calls && !top->by_all))
-			continue;
-		if (top->by_all)
-			l.key = top->by_total ? row->total : row->self;
-		else
-			l.key = top->by_total ? l.total : l.self;
-		lines[n++] = l;
-		*seen = (struct seen){row->calls, row->self, row->total};
+		*l = (struct line){i,
+				   row->calls - l->calls_then,
+				   row->self - l->self_then,
+				   row->total - l->total_then,
+				   row->calls,
+				   row->self,
+				   row->total};
 	}
-	qsort(lines, n, sizeof(*lines), compare_lines);
-	*nr = n;
+	top->interval = now - top->last;
+	top->rate =
+		top->interval
+			? (uint64_t)((double)(p->calls - top->calls) * 1e9 / (double)top->interval)
+			: 0;
+	top->calls = p->calls;
+	top->last = now;
+	top->lost = lost;
+	return 0;
+}
+
+static uint64_t key_of(const struct viz_top *top, const struct line *l)
+{
+	uint64_t calls = top->view.all ? l->calls_then : l->calls;
+
+	switch (top->view.order) {
+	case VIZ_TOP_TOTAL:
+		return top->view.all ? l->total_then : l->total;
+	case VIZ_TOP_CALLS:
+		return calls;
+	case VIZ_TOP_MEAN:
+		return calls ? (top->view.all ? l->total_then : l->total) / calls : 0;
+	default:
+		return top->view.all ? l->self_then : l->self;
+	}
+}
+
+static int compare_lines(const void *a, const void *b, void *ctx)
+{
+	const struct viz_top *top = ctx;
+	const struct line *x = a, *y = b;
+	uint64_t first = key_of(top, x), second = key_of(top, y);
+	int order = (first < second) - (first > second);
+
+	if (top->view.order == VIZ_TOP_NAME)
+		order = strcmp(top->trace->funcs[x->func].name, top->trace->funcs[y->func].name);
+	if (!order)
+		order = (x->func > y->func) - (x->func < y->func);
+	return top->view.reverse ? -order : order;
+}
+
+/* The lines to be seen, in order; their number in @nr. */
+static struct line *collect(struct viz_top *top, uint32_t *nr)
+{
+	struct line *lines = calloc((size_t)top->nr_lines + 1, sizeof(*lines));
+	uint32_t i;
+
+	if (!lines)
+		return NULL;
+	*nr = 0;
+	for (i = 0; i < top->nr_lines; i++) {
+		const struct line *l = &top->lines[i];
+
+		if (top->view.all ? l->calls_then : l->calls)
+			lines[(*nr)++] = *l;
+	}
+	qsort_r(lines, *nr, sizeof(*lines), compare_lines, top);
 	return lines;
 }
 
@@ -143,37 +182,51 @@ static void end_line(FILE *out, bool terminal)
 	fputs(terminal ? "\033[K\n" : "\n", out);
 }
 
-static void draw_heading(struct viz_top *top, FILE *out, bool terminal, uint64_t now, uint64_t lost)
+/* What the table is, and that there are keys. */
+static void draw_state(const struct viz_top *top, FILE *out)
 {
-	uint64_t ns = now > top->last && top->last ? now - top->last : 0;
-	uint64_t calls = top->profile->calls - top->calls;
+	static const char *const orders[] = {"own time", "total time", "calls", "mean time",
+					     "name"};
+	const struct viz_top_view *v = &top->view;
+
+	fprintf(out, "by %s%s, %s", orders[v->order], v->reverse ? ", reversed" : "",
+		v->all ? "since the beginning" : "of the last interval");
+	if (v->paused)
+		fputs(", \033[7m paused \033[0m", out);
+	if (v->keys)
+		fputs("; h: keys, q: quit", out);
+}
+
+static void draw_heading(struct viz_top *top, FILE *out, bool terminal)
+{
 	char what[300], text[32], rate[32], all[32];
 
 	viz_text__safe(what, sizeof(what), top->what);
-	fprintf(out, "%s%s", terminal ? "\033[1m" : "", what);
-	fputs(terminal ? "\033[0m" : "", out);
+	fprintf(out, "%s%s%s", terminal ? "\033[1m" : "", what, terminal ? "\033[0m" : "");
 	end_line(out, terminal);
-	fprintf(out, "%s calls/s, %s in all",
-		viz_text__count(rate, sizeof(rate),
-				ns ? (uint64_t)((double)calls * 1e9 / (double)ns) : 0),
-		viz_text__count(all, sizeof(all), top->profile->calls));
-	if (now > top->begun)
-		fprintf(out, " in %s", viz_text__duration(text, sizeof(text), now - top->begun));
-	if (lost)
-		fprintf(out, ", %s lost", viz_text__count(text, sizeof(text), lost));
+	fprintf(out, "%s calls/s, %s in all", viz_text__count(rate, sizeof(rate), top->rate),
+		viz_text__count(all, sizeof(all), top->calls));
+	if (top->last > top->begun)
+		fprintf(out, " in %s",
+			viz_text__duration(text, sizeof(text), top->last - top->begun));
+	if (top->lost)
+		fprintf(out, ", %s lost", viz_text__count(text, sizeof(text), top->lost));
 	fputs("; calls that have not returned yet are not counted", out);
 	end_line(out, terminal);
+	if (terminal)
+		draw_state(top, out);
 	end_line(out, terminal);
 }
 
 static void draw_lines(struct viz_top *top, FILE *out, bool terminal, const struct line *lines,
-		       size_t nr, uint64_t ns)
+		       size_t nr)
 {
 	static const struct viz_column columns[] = {
 		{"own%", 7},  {"total%", 7},   {"own time", 9},
 		{"total", 9}, {"calls/s", 11}, {"mean", 9},
 	};
 	size_t rest = terminal ? viz_table__rest(columns, 6) : 100000, i;
+	double span = (double)top->interval;
 
 	fputs(terminal ? "\033[7m" : "", out);
 	for (i = 0; i < 6; i++)
@@ -184,12 +237,11 @@ static void draw_lines(struct viz_top *top, FILE *out, bool terminal, const stru
 	end_line(out, terminal);
 	for (i = 0; i < nr; i++) {
 		const struct viz_row *row = &top->profile->rows[lines[i].func];
-		double span = ns ? (double)ns : 1;
 
 		fprintf(out, "%7.1f %7.1f ", 100.0 * (double)lines[i].self / span,
 			100.0 * (double)lines[i].total / span);
-		viz_table__time(out, 9, row->self);
-		viz_table__time(out, 9, row->total);
+		viz_table__time(out, 9, lines[i].self_then);
+		viz_table__time(out, 9, lines[i].total_then);
 		viz_table__count(out, 11, (uint64_t)((double)lines[i].calls * 1e9 / span));
 		viz_table__time(out, 9, viz_row__mean(row));
 		viz_table__func(out, &top->trace->funcs[lines[i].func], rest);
@@ -197,19 +249,40 @@ static void draw_lines(struct viz_top *top, FILE *out, bool terminal, const stru
 	}
 }
 
-int viz_top__draw(struct viz_top *top, FILE *out, uint64_t now, uint64_t lost)
+static void draw_help(FILE *out)
+{
+	static const char *const lines[] = {
+		"o  by own time: without what it calls",
+		"t  by total time",
+		"c  by calls",
+		"m  by mean time",
+		"n  by name",
+		"r  reverse the order",
+		"a  since the beginning, or of the last interval",
+		"p  pause, or go on",
+		"q  quit (or Ctrl-C)",
+		"",
+		"own% and total% are of the last interval, over all threads; own time, total and "
+		"mean",
+		"since the beginning. Any key goes back to the table.",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		fputs(lines[i], out);
+		end_line(out, true);
+	}
+}
+
+int viz_top__draw(struct viz_top *top, FILE *out)
 {
 	bool terminal = isatty(fileno(out));
-	uint64_t ns = top->last ? now - top->last : 0;
 	struct line *lines;
 	uint32_t nr = 0;
 	size_t most;
 
-	if (!top->last) { /* the first picture has no interval to show yet */
-		top->begun = top->last = now;
-		if (!top->profile->calls && !terminal)
-			return 0;
-	}
+	if (!terminal && !top->calls)
+		return 0;
 	lines = collect(top, &nr);
 	if (!lines)
 		return -ENOMEM;
@@ -217,16 +290,18 @@ int viz_top__draw(struct viz_top *top, FILE *out, uint64_t now, uint64_t lost)
 	if (terminal)
 		fputs(top->drawn ? "\033[H" : "\033[?1049h\033[?25l\033[H", out);
 	top->drawn = true;
-	draw_heading(top, out, terminal, now, lost);
-	most = lines_of(out, terminal);
-	draw_lines(top, out, terminal, lines, nr < most ? nr : most, ns);
+	draw_heading(top, out, terminal);
+	/* without an interval there are no figures */
+	most = top->interval ? lines_of(out, terminal) : 0;
+	if (terminal && top->view.help)
+		draw_help(out);
+	else
+		draw_lines(top, out, terminal, lines, nr < most ? nr : most);
 	if (terminal)
 		fputs("\033[J", out);
 	else
 		fputc('\n', out);
 	free(lines);
-	top->calls = top->profile->calls;
-	top->last = now;
 	return fflush(out) || ferror(out) ? -EIO : 0;
 }
 

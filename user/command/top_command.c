@@ -4,9 +4,11 @@
 #include "command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/log.h"
 #include "../options.h"
@@ -14,17 +16,20 @@
 #include "../output/writer.h"
 #include "../session.h"
 #include "args.h"
+#include "keys.h"
 #include "top.h"
 
 struct top_writer {
 	struct viz_writer w;
 	struct viz_top *top;
-	uint64_t next; /* when to draw, ns */
+	struct viz_top_view view;
+	struct viz_keys keys;
+	uint64_t next; /* when to take the next picture, ns */
 };
 
 static struct {
 	uint64_t interval; /* ns */
-	bool by_all, by_total;
+	struct viz_top_view view;
 	char what[192];
 } config;
 
@@ -33,12 +38,14 @@ static const char usage[] =
 	"The functions that take the time right now, as a live table. Ctrl-C ends it.\n"
 	"\n"
 	"  --interval SECONDS  between pictures (default 1)\n"
-	"  --sort WHAT         own (default), total; all-own, all-total: since the beginning\n"
+	"  --sort WHAT         own (default), total, calls, mean, name; all-own, all-total and\n"
+	"                      so on: since the beginning\n"
 	"  -d SECONDS          end after that time\n"
 	"  -h, --help          this text\n"
 	"\n"
 	"Every option that chooses processes, engine or functions works as for recording\n"
-	"(vizbpf --help). Not on a terminal, each picture is a table below the last one.\n";
+	"(vizbpf --help). On a terminal, h shows the keys that sort, reverse, pause and quit;\n"
+	"elsewhere each picture is a table below the last one.\n";
 
 static int top_begin(struct viz_writer *w)
 {
@@ -47,7 +54,10 @@ static int top_begin(struct viz_writer *w)
 	t->top = viz_top__new(w->trace, config.what);
 	if (!t->top)
 		return -ENOMEM;
-	viz_top__sort(t->top, config.by_all, config.by_total);
+	viz_keys__open(&t->keys);
+	t->view = config.view;
+	t->view.keys = t->keys.open;
+	viz_top__view(t->top, &t->view);
 	return 0;
 }
 
@@ -70,22 +80,65 @@ static int top_event(struct viz_writer *w, const struct viz_event *event)
 	return 0;
 }
 
+/* Whether the key changes anything. */
+static bool press(struct viz_top_view *v, char key)
+{
+	static const char orders[] = "otcmn"; /* as in enum viz_top_order */
+	const char *order = strchr(orders, key);
+
+	if (v->help) {
+		v->help = false;
+		return true;
+	}
+	if (order)
+		v->order = (enum viz_top_order)(order - orders);
+	else if (key == 'a')
+		v->all = !v->all;
+	else if (key == 'r')
+		v->reverse = !v->reverse;
+	else if (key == 'p' || key == ' ')
+		v->paused = !v->paused;
+	else if (key == 'h' || key == '?')
+		v->help = true;
+	else
+		return false;
+	return true;
+}
+
 static int top_flush(struct viz_writer *w)
 {
 	struct top_writer *t = (struct top_writer *)w;
 	uint64_t now = viz_session__now();
+	bool draw = false;
+	char key;
+	int err;
 
-	if (now < t->next)
-		return 0;
-	t->next = now + config.interval;
-	return viz_top__draw(t->top, stdout, now, w->trace->lost);
+	while ((key = viz_keys__next(&t->keys))) {
+		if (key == 'q') /* the session minds Ctrl-C, and ends in order */
+			kill(getpid(), SIGINT);
+		else
+			draw |= press(&t->view, key);
+	}
+	if (now >= t->next && !t->view.paused) {
+		t->next = now + config.interval;
+		draw = true;
+		err = viz_top__take(t->top, now, w->trace->lost);
+		if (err)
+			return err;
+	}
+	viz_top__view(t->top, &t->view);
+	return draw ? viz_top__draw(t->top, stdout) : 0;
+}
+
+static void leave(struct top_writer *t)
+{
+	viz_keys__close(&t->keys);
+	viz_top__leave(t->top, stdout);
 }
 
 static int top_end(struct viz_writer *w)
 {
-	struct top_writer *t = (struct top_writer *)w;
-
-	viz_top__leave(t->top, stdout);
+	leave((struct top_writer *)w);
 	return viz_output__close(w->out);
 }
 
@@ -93,7 +146,7 @@ static void top_free(struct viz_writer *w)
 {
 	struct top_writer *t = (struct top_writer *)w;
 
-	viz_top__leave(t->top, stdout);
+	leave(t);
 	viz_top__free(t->top);
 	t->top = NULL;
 }
@@ -127,17 +180,20 @@ static struct viz_writer *make_writer(struct viz_trace *trace, struct viz_output
 
 static int parse_sort(const char *text)
 {
-	static const char *const names[] = {"own", "total", "all-own", "all-total"};
+	/* as in enum viz_top_order */
+	static const char *const names[] = {"own", "total", "calls", "mean", "name"};
+	bool all = !strncmp(text, "all-", 4);
 	int i;
 
-	for (i = 0; i < 4; i++) {
-		if (!strcmp(text, names[i])) {
-			config.by_total = i & 1;
-			config.by_all = i & 2;
+	for (i = 0; i < 5; i++) {
+		if (!strcmp(text + (all ? 4 : 0), names[i])) {
+			config.view.order = (enum viz_top_order)i;
+			config.view.all = all;
 			return 0;
 		}
 	}
-	viz_error("--sort: '%s' is none of own, total, all-own, all-total", text);
+	viz_error("--sort: '%s' is none of own, total, calls, mean, name, also with all- before",
+		  text);
 	return -EINVAL;
 }
 

@@ -317,10 +317,10 @@ int viz_gzip__tail(struct viz_gzip *gz, const void *data, size_t size, void **ta
 		free(out);
 		return -EIO;
 	}
-	*tail_size += put_end(out + *tail_size,
-			      crc32_combine(gz->crc, crc32(0, data, (unsigned int)size),
-					    (z_off_t)size),
-			      gz->total + size);
+	*tail_size +=
+		put_end(out + *tail_size,
+			crc32_combine(gz->crc, crc32(0, data, (unsigned int)size), (z_off_t)size),
+			gz->total + size);
 	*tail = out;
 	return 0;
 }
