@@ -7,6 +7,8 @@
 
 load ../bats/helper
 
+BUILD=${BUILD:-$TOP/build}
+
 # Makes 50 calls each time it is asked to, and is idle between.
 ANSWER='
 import sys
@@ -112,16 +114,62 @@ check_build() { # NAME
 	check_build packed-stripped
 }
 
+# Here the recorder does not fit behind the code: it is written into memory that its loader maps.
 @test "static" {
-	start_build static
-	check_engine eval
-	PYTHONHOME=/usr check_launch "$PYTHON_RUN"
+	check_build static
+	# a second attach finds the recorder, a third one too
+	check_engine trampoline
+	check_engine trampoline
+	maps=$(grep -c ' r-xp ' /proc/"$TARGET"/maps)
+	[ "$maps" -eq 3 ]
 }
 
 @test "static and position-independent" {
-	start_build static-pie
-	check_engine eval
-	PYTHONHOME=/usr check_launch "$PYTHON_RUN"
+	check_build static-pie
+}
+
+# The loader waits for 4 ms, and who brings the recorder looks for it every 100 ms.
+@test "static: a recorder that comes late" {
+	make -s -C "$TOP" BUILD="$BUILD" trampoline-driver >&2
+	start_build static
+	"$BUILD/tests/trampoline-driver" -v -s 100 -d 60 "$TARGET" >seen 2>log &
+	driver=$!
+	TRACERS="$TRACERS $driver"
+	timeout 30 sh -c 'until grep -q ^armed seen; do sleep 0.01; done'
+	until grep -q ^up seen; do
+		kill -0 "$driver"
+		echo go >"$TARGET_IN"
+		read -r -t 30 line <&"$TARGET_FD"
+	done
+	for _ in 1 2 3; do
+		echo go >"$TARGET_IN"
+		read -r -t 30 line <&"$TARGET_FD"
+	done
+	kill -INT "$driver"
+	wait "$driver"
+	cat seen log
+	grep -q "delivered, the slot was empty" log
+	read -r _ _ _ calls _ <<<"$(grep "^call work " seen)"
+	[ "$calls" -ge 3 ]
+}
+
+# Whoever is to bring it is killed meanwhile: the program goes on as if nothing had been.
+@test "static: a recorder that never comes" {
+	make -s -C "$TOP" BUILD="$BUILD" trampoline-driver >&2
+	start_build static
+	"$BUILD/tests/trampoline-driver" -s 60000 -d 60 "$TARGET" >seen 2>log &
+	driver=$!
+	TRACERS="$TRACERS $driver"
+	timeout 30 sh -c 'until grep -q ^armed seen; do sleep 0.01; done'
+	sleep 0.2
+	kill -KILL "$driver"
+	wait "$driver" || true
+	for _ in 1 2 3; do
+		echo go >"$TARGET_IN"
+		read -r -t 30 line <&"$TARGET_FD"
+		[ "$line" = "done" ]
+	done
+	check_engine trampoline
 }
 
 @test "static and stripped: nothing in it says that it is a Python" {

@@ -18,7 +18,7 @@ REC_CFLAGS := -Os -std=gnu11 -ffreestanding -fPIE -fvisibility=hidden -fno-stack
 	-ffunction-sections -mgeneral-regs-only -Wall -Wextra -Wshadow
 REC_CFLAGS += $(if $(filter x86_64,$(REC_MACHINE)),-mno-red-zone -fcf-protection=branch)
 REC_CFLAGS += $(if $(filter aarch64,$(REC_MACHINE)),-mno-outline-atomics -mbranch-protection=bti)
-REC_PARTS := loader monitor monitor_more wrap
+REC_PARTS := loader room monitor monitor_more wrap
 REC_HEADERS := $(wildcard $(REC_DIR)/*.h)
 RECORDER := $(BUILD)/recorder_image.h
 
@@ -28,6 +28,7 @@ $(REC_OUT)/%.o: $(REC_DIR)/%.c $(REC_HEADERS)
 	$(Q)$(REC_CC) $(REC_CFLAGS) -c -o $@ $<
 
 $(REC_OUT)/loader.elf: $(REC_DIR)/loader.ld
+$(REC_OUT)/room.elf: $(REC_DIR)/room.ld
 $(REC_OUT)/monitor_more.o: $(REC_DIR)/monitor.c
 $(REC_OUT)/monitor.elf $(REC_OUT)/monitor_more.elf $(REC_OUT)/wrap.elf: $(REC_DIR)/recorder.ld
 

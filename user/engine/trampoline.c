@@ -171,14 +171,14 @@ static void came_up(struct viz_trampoline *t, struct viz_instance *in)
 }
 
 /* The recorder leaves the slot when its ring is there, and the loader when it
- * has failed. */
-static void check_armed(struct viz_trampoline *t, struct viz_instance *in)
+ * has failed. @now: the slot. */
+static void check_armed(struct viz_trampoline *t, struct viz_instance *in, uint64_t now)
 {
-	uint64_t now, failed = 0, mode = in->base + VIZ_REC_KEEP_AT;
+	uint64_t failed = 0, mode = in->base + VIZ_REC_KEEP_AT;
 	char why[128];
 	int found;
 
-	if (in->inherited || viz_remote__read_u64(t->mem, in->slot, &now) || now == in->boot)
+	if (in->inherited || now == in->boot)
 		return;
 	found = viz_instance__find_ring(t, in);
 	if (found == 1)
@@ -187,6 +187,12 @@ static void check_armed(struct viz_trampoline *t, struct viz_instance *in)
 		return;
 	if (in != &t->instances[0] && !viz_interpreters__is_there(t, in->interp))
 		return;
+	/* the loader gave up at the very moment: the slot is empty, nothing has run */
+	if (in->written && now == in->original && viz_remote__read_u64(t->mem, mode, &failed)) {
+		in->written = false;
+		viz_trampoline__swap(t->mem, in->slot, now, in->boot);
+		return;
+	}
 	if (now != in->original) {
 		snprintf(why, sizeof(why), "another tool took its PEP 523 slot");
 	} else {
@@ -202,12 +208,29 @@ static void check_armed(struct viz_trampoline *t, struct viz_instance *in)
 
 void viz_instance__look_for_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
+	uint64_t now;
+	char why[128];
+	int err;
+
 	if (!in->interp || in->state != VIZ_TRAMPOLINE_ARMED)
 		return;
+	/* first: what is not there then was denied to a loader that has left */
+	err = viz_remote__read_u64(t->mem, in->slot, &now);
+	if (!err && in->awaited) {
+		int room = viz_instance__look_for_room(t, in);
+
+		if (room < 0) {
+			snprintf(why, sizeof(why), "the recorder could not be written into it: %s",
+				 strerror(-room));
+			refuse(t, in, why);
+		}
+		if (room)
+			return;
+	}
 	if (viz_instance__find_ring(t, in) == 1)
 		came_up(t, in);
-	else if (!in->gone)
-		check_armed(t, in);
+	else if (!in->gone && !err)
+		check_armed(t, in, now);
 }
 
 static void find_rings(struct viz_trampoline *t)
@@ -262,6 +285,8 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 			.base = from->base,
 			.boot = from->boot,
 			.at = from->at,
+			.awaited = from->awaited,
+			.written = from->written,
 			.file = from->file,
 		};
 		if (from->file)

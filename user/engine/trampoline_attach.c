@@ -72,7 +72,7 @@ void viz_instance__forget_notes(struct viz_trampoline *t, struct viz_instance *i
 		viz_guardian__remove(t->params.guardian, in->undo[--in->nr_undo]);
 }
 
-static int write_checked(int mem, uint64_t addr, const void *bytes, size_t size)
+int viz_instance__write(int mem, uint64_t addr, const void *bytes, size_t size)
 {
 	unsigned char back[4096];
 	int err = viz_remote__write(mem, addr, bytes, size);
@@ -142,11 +142,11 @@ int viz_instance__leave_caves(struct viz_trampoline *t, struct viz_instance *in)
 	return 1;
 }
 
-static int put_into_cave(struct viz_trampoline *t, struct viz_span *span, uint64_t addr,
-			 const void *bytes, size_t size)
+int viz_instance__put(struct viz_trampoline *t, struct viz_span *span, uint64_t addr,
+		      const void *bytes, size_t size)
 {
 	*span = (struct viz_span){.addr = addr, .size = size};
-	return write_checked(t->mem, addr, bytes, size);
+	return viz_instance__write(t->mem, addr, bytes, size);
 }
 
 /*
@@ -179,14 +179,18 @@ static uint64_t find_holder(const struct viz_trampoline *t, uint64_t interp)
 	return gil + holder;
 }
 
-static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struct viz_rec_consts *k,
-			pid_t ns_pid)
+uint64_t viz_instance__eval(const struct viz_trampoline *t, const struct viz_instance *in)
+{
+	return in->original ?: t->interp->build->eval_frame_default + t->interp->bias;
+}
+
+void viz_instance__fill_consts(const struct viz_trampoline *t, const struct viz_instance *in,
+			       struct viz_rec_consts *k)
 {
 	viz_image__consts(k, t->interp, &t->symbols);
 	k->clock = t->clock.counter ? 0 : t->vdso;
 	k->mask = t->params.ring_size / sizeof(struct viz_rec_event) - 1;
-	k->eval = in->original ? in->original
-			       : t->interp->build->eval_frame_default + t->interp->bias;
+	k->eval = viz_instance__eval(t, in);
 	k->slot = in->slot;
 	k->slot_original = in->original;
 	k->slot_boot = in->boot;
@@ -212,19 +216,13 @@ static void fill_consts(struct viz_trampoline *t, struct viz_instance *in, struc
 	k->c_functions = t->params.c_functions;
 	k->exceptions = t->params.exceptions;
 	k->follow = t->params.follow;
-	k->pid = (uint32_t)ns_pid;
+	k->pid = (uint32_t)t->ns_pid;
 	k->memfd_flags = CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
 }
 
-static bool more(const struct viz_trampoline *t)
+bool viz_trampoline__more(const struct viz_trampoline *t)
 {
 	return t->params.c_functions || t->params.exceptions;
-}
-
-static int no_room(char *why, size_t why_size)
-{
-	return viz_why(why, why_size, -ENOTSUP,
-		       "there is no room for the recorder behind its code");
 }
 
 /* Linux 6.12 and newer can refuse writes to pages that are not writable:
@@ -249,7 +247,7 @@ static int place_carrier(struct viz_trampoline *t, struct viz_places *places,
 
 		if (!from || t->nr_carrier == VIZ_REC_PIECES - 1)
 			return -ENOSPC;
-		err = put_into_cave(t, &t->carrier[t->nr_carrier++], from, code + done, part);
+		err = viz_instance__put(t, &t->carrier[t->nr_carrier++], from, code + done, part);
 		done += part;
 	}
 	return err;
@@ -286,29 +284,29 @@ static int find_code(struct viz_trampoline *t, struct viz_instance *in, struct v
 	return err;
 }
 
-/* The recorder and the loader into caves. */
-static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
-		       pid_t ns_pid, char *why, size_t why_size)
+/* The recorder and the loader into caves. -ENOSPC: it does not fit, or not as a whole. */
+static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places)
 {
 	struct viz_load_consts l = {.slot = in->slot, .slot_original = in->original};
 	unsigned char consts[VIZ_REC_CONSTS_SIZE] = {0}, loader[1024];
 	struct viz_rec_consts k;
 	size_t size, loader_size;
 	uint32_t entry;
-	const unsigned char *code = viz_image__code(t->mode, more(t), &size, &in->at);
+	const unsigned char *code =
+		viz_image__code(t->mode, viz_trampoline__more(t), &size, &in->at);
 	const unsigned char *load = viz_image__loader(&loader_size, &entry);
 	uint64_t at = viz_places__take(places, loader_size);
 	uint64_t consts_at = viz_places__take(places, sizeof(consts));
 	int err;
 
 	if (!at || !consts_at || !places->hole || loader_size > sizeof(loader))
-		return no_room(why, why_size);
+		return -ENOSPC;
 	in->base = places->hole;
 	in->boot = at + entry;
 	err = find_code(t, in, places, code + sizeof(consts), size - sizeof(consts), &l);
-	if (err == -ENOSPC)
-		return no_room(why, why_size);
-	fill_consts(t, in, &k, ns_pid);
+	if (err)
+		return err;
+	viz_instance__fill_consts(t, in, &k);
 	memcpy(consts, &k, sizeof(k));
 	l.pieces[0].from = consts_at;
 	l.pieces[0].size = sizeof(consts);
@@ -319,11 +317,10 @@ static int place_image(struct viz_trampoline *t, struct viz_instance *in, struct
 	l.memfd_flags = k.memfd_flags;
 	memcpy(loader, load, loader_size);
 	memcpy(loader, &l, sizeof(l));
+	err = viz_instance__put(t, &in->used[in->nr_used++], consts_at, consts, sizeof(consts));
 	if (!err)
-		err = put_into_cave(t, &in->used[in->nr_used++], consts_at, consts, sizeof(consts));
-	if (!err)
-		err = put_into_cave(t, &in->used[in->nr_used++], at, loader, loader_size);
-	return err ? not_written(err, why, why_size) : 0;
+		err = viz_instance__put(t, &in->used[in->nr_used++], at, loader, loader_size);
+	return err;
 }
 
 /* Whether no interpreter is there that the recorder with these constants could serve. One of ours
@@ -362,12 +359,13 @@ _Static_assert(offsetof(struct viz_rec_keep, disable) ==
 /* A recorder that was left in the process, the same to the byte: this interpreter's own of an
  * earlier attach, or one whose interpreter is gone. */
 static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
-			const struct viz_places *places, pid_t ns_pid)
+			const struct viz_places *places)
 {
 	unsigned char bytes[VIZ_REC_IMAGE_MAX];
 	struct viz_rec_consts old, k;
 	size_t size;
-	const unsigned char *code = viz_image__code(t->mode, more(t), &size, &in->at);
+	const unsigned char *code =
+		viz_image__code(t->mode, viz_trampoline__more(t), &size, &in->at);
 
 	for (int i = 0; i < places->nr_images; i++) {
 		uint64_t base = places->images[i];
@@ -384,8 +382,8 @@ static bool reuse_image(struct viz_trampoline *t, struct viz_instance *in,
 		in->base = base;
 		in->again = true;
 		in->boot = base + in->at.start_again;
-		fill_consts(t, in, &k, ns_pid);
-		return !write_checked(t->mem, base, &k, sizeof(k));
+		viz_instance__fill_consts(t, in, &k);
+		return !viz_instance__write(t->mem, base, &k, sizeof(k));
 	}
 	return false;
 }
@@ -443,6 +441,24 @@ static int find_places(const struct viz_trampoline *t, struct viz_places *places
 	return err;
 }
 
+/* Whole, where the caves hold it; else the smaller loader alone. */
+static int place(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
+		 uint64_t hole_size, char *why, size_t why_size)
+{
+	int err = place_image(t, in, places);
+
+	if (err == -ENOSPC) {
+		viz_instance__clear_caves(t, in);
+		err = find_places(t, places, hole_size);
+		if (!err)
+			err = viz_instance__make_room(t, in, places);
+	}
+	if (err == -ENOSPC)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "there is no room for a loader behind its code");
+	return err ? not_written(err, why, why_size) : 0;
+}
+
 /* The four words that can be taken back, each only where it is found. */
 static int note_all(struct viz_trampoline *t, struct viz_instance *in)
 {
@@ -466,15 +482,13 @@ int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint
 {
 	uint64_t hole_size = VIZ_REC_RING_AT + viz_instance__ring_bytes(t), now;
 	struct viz_places places;
-	pid_t ns_pid = 0;
 	int err;
 
 	in->interp = interp;
 	if (getrandom(&in->nonce, sizeof(in->nonce), 0) != sizeof(in->nonce))
 		in->nonce = (uint64_t)getpid() << 32 ^ viz_tramp_clock__now(&t->clock);
 	in->slot = interp + t->interp->build->info.off.interp_eval_frame;
-	err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS, &ns_pid, why,
-					    why_size);
+	err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS, why, why_size);
 	if (err)
 		return err;
 	err = find_places(t, &places, hole_size);
@@ -482,8 +496,8 @@ int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint
 		return viz_why(why, why_size, err, "its mappings cannot be read: %s",
 			       strerror(-err));
 	err = read_original(t, in, &places, &now, why, why_size);
-	if (!err && !reuse_image(t, in, &places, ns_pid))
-		err = place_image(t, in, &places, ns_pid, why, why_size);
+	if (!err && !reuse_image(t, in, &places))
+		err = place(t, in, &places, hole_size, why, why_size);
 	if (err)
 		goto cleanup;
 	err = note_all(t, in);

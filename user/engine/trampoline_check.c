@@ -109,15 +109,13 @@ int viz_trampoline__check_build(const struct viz_build *b, char *why, size_t why
 	return viz_image__symbols(b, &symbols, why, why_size);
 }
 
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char *why,
-				  size_t why_size)
+int viz_trampoline__check_process(pid_t pid, uint64_t bytes, char *why, size_t why_size)
 {
 	char status[4096];
 	int err;
 
 	if (viz_procfs__read(pid, "status", status, sizeof(status)) < 0)
 		return viz_why(why, why_size, -ESRCH, "there is no such process");
-	*ns_pid = own_pid(status);
 	err = check_seccomp(pid, status, why, why_size);
 	return err ? err : check_limits(pid, bytes, why, why_size);
 }
@@ -131,17 +129,15 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 {
 	struct viz_places places;
 	uint64_t state;
-	pid_t ns_pid;
-	size_t size, loader;
+	size_t size;
 	uint32_t entry;
-	struct viz_image_entries at;
 	int err, mem;
 
 	err = viz_trampoline__check_build(interp->build, why, why_size);
 	if (!err)
 		err = viz_trampoline__check_process(
-			interp->pid, (VIZ_RING_DEFAULT + (4ull << 20)) * VIZ_REC_REGIONS, &ns_pid,
-			why, why_size);
+			interp->pid, (VIZ_RING_DEFAULT + (4ull << 20)) * VIZ_REC_REGIONS, why,
+			why_size);
 	if (err)
 		return err;
 	/* it is just being started: what it will have mapped is seen at the attach */
@@ -153,12 +149,10 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 			       strerror(-mem));
 	err = viz_places__find(&places, interp->pid, mem, VIZ_RING_DEFAULT, NULL, 0);
 	close(mem);
-	viz_image__code(viz_image__mode(interp->build), false, &size, &at);
-	viz_image__loader(&loader, &entry);
-	if (err || (!places.nr_images && places.room < size + loader + 512))
-		return viz_why(
-			why, why_size, -ENOTSUP,
-			"there is no room for the recorder behind its code: %llu bytes of %zu",
-			(unsigned long long)places.room, size + loader + 512);
+	viz_image__room(&size, &entry);
+	if (err || (!places.nr_images && !viz_places__take(&places, size)))
+		return viz_why(why, why_size, -ENOTSUP,
+			       "there is no room for a loader behind its code: %llu bytes of %zu",
+			       (unsigned long long)places.room, size);
 	return 0;
 }

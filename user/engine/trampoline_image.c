@@ -144,6 +144,13 @@ const unsigned char *viz_image__loader(size_t *size, uint32_t *entry)
 	return loader_image;
 }
 
+const unsigned char *viz_image__room(size_t *size, uint32_t *entry)
+{
+	*size = sizeof(room_image);
+	*entry = room_at_load;
+	return room_image;
+}
+
 void viz_image__consts(struct viz_rec_consts *k, const struct viz_interpreter *interp,
 		       const struct viz_image_symbols *s)
 {

@@ -34,6 +34,7 @@ enum viz_rec_mode viz_image__mode(const struct viz_build *build);
 const unsigned char *viz_image__code(enum viz_rec_mode mode, bool more, size_t *size,
 				     struct viz_image_entries *entries);
 const unsigned char *viz_image__loader(size_t *size, uint32_t *entry);
+const unsigned char *viz_image__room(size_t *size, uint32_t *entry);
 /* Fills what the build decides; addresses are run-time ones, moved by the
  * interpreter's bias. */
 void viz_image__consts(struct viz_rec_consts *k, const struct viz_interpreter *interp,

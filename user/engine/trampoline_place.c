@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "../target/remote.h"
+#include "recorder/recorder.h"
 
 struct region {
 	uint64_t start, end, offset, ino;
 	unsigned int major, minor;
-	bool exec, write, private_, image;
+	bool exec, write, private_, vdso;
 };
 
 struct regions {
@@ -48,8 +49,7 @@ static int add_region(struct regions *r, const char *line)
 	new.write = perms[1] == 'w';
 	new.exec = perms[2] == 'x';
 	new.private_ = perms[3] == 'p';
-	new.image = new.exec && !new.write && !new.offset &&path &&
-		    !strncmp(line + path, "/memfd:vizbpf ", 14);
+	new.vdso = path && !strcmp(line + path, "[vdso]\n");
 	return append(r, &new);
 }
 
@@ -131,10 +131,24 @@ static uint64_t segment_end(const struct regions *all, const struct region *text
 	return 0;
 }
 
-static void look_for_cave(struct viz_places *p, const struct regions *all,
-			  const struct region *text, int mem)
+/* The kernel's own library: its file as a whole, section headers last. */
+static uint64_t vdso_end(const struct region *vdso, int mem)
 {
-	uint64_t end = segment_end(all, text, mem), addr = (end + 31) & ~15ull, used = 0;
+	Elf64_Ehdr eh;
+	uint64_t size = vdso->end - vdso->start;
+
+	if (viz_remote__read(mem, vdso->start, &eh, sizeof(eh)) ||
+	    memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_shoff >= size || !eh.e_shnum ||
+	    eh.e_shentsize != sizeof(Elf64_Shdr) ||
+	    eh.e_shnum * sizeof(Elf64_Shdr) > size - eh.e_shoff)
+		return 0;
+	return vdso->start + eh.e_shoff + eh.e_shnum * sizeof(Elf64_Shdr);
+}
+
+/* Zeros behind @end, a part of @text that nobody refers to. */
+static void look_for_cave(struct viz_places *p, const struct region *text, uint64_t end, int mem)
+{
+	uint64_t addr = (end + 31) & ~15ull, used = 0;
 	uint8_t bytes[4096];
 	struct viz_cave cave;
 	int i;
@@ -180,10 +194,21 @@ static uint64_t find_hole(const struct regions *all, uint64_t size)
 	return best >= 4 * (size + (2ull << 20)) ? hole : 0;
 }
 
+/* Recorders are mapped in two ways (recorder/loader.c, recorder/room.c), and what they begin with
+ * has been written by vizbpf. */
+static bool is_image(const struct region *r, int mem)
+{
+	uint64_t magic;
+
+	return !r->offset && r->end - r->start <= VIZ_REC_PAGE &&
+	       !viz_remote__read_u64(mem, r->start, &magic) && magic == VIZ_REC_MAGIC;
+}
+
 int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size,
 		     const struct viz_span *taken, int nr_taken)
 {
 	struct regions all = {0};
+	const struct region *vdso = NULL;
 	int err = read_regions(&all, pid);
 
 	*p = (struct viz_places){0};
@@ -192,11 +217,17 @@ int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_siz
 	for (size_t i = 0; i < all.nr; i++) {
 		const struct region *r = &all.at[i];
 
-		if (r->image && p->nr_images < VIZ_IMAGES_MAX)
+		if (!r->exec || r->write || !r->private_)
+			continue;
+		if (r->vdso)
+			vdso = r;
+		else if (is_image(r, mem) && p->nr_images < VIZ_IMAGES_MAX)
 			p->images[p->nr_images++] = r->start;
-		else if (r->exec && !r->write && r->private_ && r->ino)
-			look_for_cave(p, &all, r, mem);
+		else if (r->ino)
+			look_for_cave(p, r, segment_end(&all, r, mem), mem);
 	}
+	if (vdso && p->room < VIZ_REC_IMAGE_MAX)
+		look_for_cave(p, vdso, vdso_end(vdso, mem), mem);
 	err = add_taken(&all, taken, nr_taken);
 	if (!err)
 		p->hole = find_hole(&all, hole_size);

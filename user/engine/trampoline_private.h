@@ -47,6 +47,8 @@ struct viz_instance {
 	uint64_t slot, original, base, boot;
 	struct viz_image_entries at;
 	bool again; /* the image was there already */
+	bool awaited; /* its loader makes room, and the recorder has not been written there */
+	bool written; /* it has, and has not run yet as far as is known */
 	bool coming; /* its ring is there, it is not yet ready */
 	bool inherited; /* in a forked child: made in its parent */
 	bool ending; /* Py_EndInterpreter() was called for it */
@@ -94,15 +96,32 @@ struct viz_trampoline {
 
 /* trampoline_check.c: 0, or a negative errno with one clause in @why. */
 int viz_trampoline__check_build(const struct viz_build *build, char *why, size_t why_size);
-/* @bytes: the largest file it will have to make; @ns_pid: its pid as it sees
- * itself. */
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, pid_t *ns_pid, char *why,
-				  size_t why_size);
+/* @bytes: the largest file it will have to make. */
+int viz_trampoline__check_process(pid_t pid, uint64_t bytes, char *why, size_t why_size);
 /* The pid of process @pid as it sees itself; 0: it is gone. */
 pid_t viz_trampoline__own_pid(pid_t pid);
 /* trampoline_attach.c */
 int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint64_t interp,
 			 char *why, size_t why_size);
+/* What a call is passed on to. */
+uint64_t viz_instance__eval(const struct viz_trampoline *t, const struct viz_instance *in);
+/* The constants of its recorder. */
+void viz_instance__fill_consts(const struct viz_trampoline *t, const struct viz_instance *in,
+			       struct viz_rec_consts *k);
+/* Writes and compares what is there then: 0 or a negative errno, -EIO also if it differs. */
+int viz_instance__write(int mem, uint64_t addr, const void *bytes, size_t size);
+/* The same, and says in @span where. */
+int viz_instance__put(struct viz_trampoline *t, struct viz_span *span, uint64_t addr,
+		      const void *bytes, size_t size);
+/* With C functions or exceptions. */
+bool viz_trampoline__more(const struct viz_trampoline *t);
+/* trampoline_room.c: a loader for which the recorder will be written later. 0 or a negative
+ * errno, -ENOSPC: no place for it. */
+int viz_instance__make_room(struct viz_trampoline *t, struct viz_instance *in,
+			    struct viz_places *places);
+/* Has it mapped the memory? Then the recorder goes there, and the slot points to it. 1: that is
+ * done, 0: not yet, or a negative errno. */
+int viz_instance__look_for_room(struct viz_trampoline *t, struct viz_instance *in);
 /* Notes in the guardian's journal that @value goes to @addr if @expect is
  * there. */
 int viz_instance__note(struct viz_trampoline *t, struct viz_instance *in, uint64_t addr,

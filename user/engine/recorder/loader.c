@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The loader: the only code of vizbpf that runs in memory of somebody else's.
+ * The loader: the only code of vizbpf that runs in memory of somebody else's, but for room.c.
  *
  * vizbpf writes it, with its data in front, into the zero tail of an executable
  * mapping and points the PEP 523 slot of an interpreter to it. The next call in

@@ -300,6 +300,14 @@ struct viz_load_consts {
 	} pieces[VIZ_REC_PIECES]; /* size 0: the end */
 };
 
+/* The smaller loader (room.c), in the same way. It waits so long at most. */
+struct viz_room_consts {
+	uint64_t slot, slot_original, eval;
+	uint64_t base, bytes; /* of the memory for the recorder */
+};
+
+enum { VIZ_ROOM_WAIT_NS = 4000000, VIZ_ROOM_NAP_NS = 50000 };
+
 #ifndef VIZ_REC_INSIDE
 _Static_assert(sizeof(struct viz_rec_event) == 16, "layout");
 _Static_assert(sizeof(struct viz_rec_code) == 32, "layout");
