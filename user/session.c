@@ -80,10 +80,14 @@ static int flush(struct viz_session *s)
 static void tick(struct viz_session *s)
 {
 	struct viz_target *t, *next;
+	size_t used, room;
 	pid_t stopped[16];
 	uint64_t start;
 	int nr;
 
+	/* engine trampoline's records wait on disk, those of the others in the kernel's ring */
+	viz_probes__fill(s->probes, &used, &room);
+	viz_output__patient(s->writer->out, used < room / 4);
 	viz_guardian__beat(s->guardian);
 	viz_lives__tick(s);
 	for (t = s->targets; t; t = next) {

@@ -353,8 +353,7 @@ static void test_hurry(bool hurry)
 	unsigned int seed = 5, i;
 	z_stream z = {0};
 
-	if (!hurry)
-		viz_gzip__patient(gz);
+	viz_gzip__patient(gz, !hurry);
 	for (i = 0; i < BUFFERS; i++, p += SIZE) {
 		fill(viz_gzip__buffer(gz), SIZE, &seed);
 		memcpy(p, viz_gzip__buffer(gz), SIZE);

@@ -179,10 +179,10 @@ cleanup:
 	return out;
 }
 
-void viz_output__patient(struct viz_output *out)
+void viz_output__patient(struct viz_output *out, bool patient)
 {
 	if (out->gzip)
-		viz_gzip__patient(out->gzip);
+		viz_gzip__patient(out->gzip, patient);
 }
 
 struct viz_output *viz_output__scratch(bool gzip)

@@ -17,9 +17,9 @@ struct viz_output;
  * NULL with errno set and one line in @why. The directory must exist and be writable;
  * this is found here, before anything is attached. */
 struct viz_output *viz_output__open(const char *path, bool gzip, char *why, size_t why_size);
-/* What is written waits in a file, not in live programs: a file that is compressed takes its time
- * and becomes as small as it can. */
-void viz_output__patient(struct viz_output *out);
+/* Whether what is to be written waits where there is room (at first so): then a file that is
+ * compressed takes its time and becomes as small as it can. */
+void viz_output__patient(struct viz_output *out, bool patient);
 /* Buffered append. Returns 0 or -errno; the first error sticks. */
 int viz_output__write(struct viz_output *out, const void *data, size_t size);
 /*

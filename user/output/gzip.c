@@ -192,6 +192,7 @@ struct viz_gzip *viz_gzip__new(size_t size, viz_gzip_write_fn write_fn, void *ct
 	gz->bound = deflateBound(NULL, size) + 16; /* the empty block that ends it */
 	gz->write_fn = write_fn;
 	gz->ctx = ctx;
+	gz->patient = true;
 	pthread_mutex_init(&gz->lock, NULL);
 	pthread_cond_init(&gz->changed, NULL);
 	for (i = 0; i < SLOTS; i++) {
@@ -209,10 +210,10 @@ cleanup:
 	return NULL;
 }
 
-void viz_gzip__patient(struct viz_gzip *gz)
+void viz_gzip__patient(struct viz_gzip *gz, bool patient)
 {
 	pthread_mutex_lock(&gz->lock);
-	gz->patient = true;
+	gz->patient = patient;
 	pthread_mutex_unlock(&gz->lock);
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gzip beside the thread that formats: that one hands over full buffers and goes on in the
- * other while a worker compresses. One gzip member for the whole file, since several in a
+ * next while workers compress. One gzip member for the whole file, since several in a
  * row are not read by every browser.
  */
 #ifndef VIZ_GZIP_H
 #define VIZ_GZIP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,12 +19,12 @@ typedef int (*viz_gzip_write_fn)(void *ctx, const void *data, size_t size);
 
 /* NULL with errno set. @size: of the buffers. */
 struct viz_gzip *viz_gzip__new(size_t size, viz_gzip_write_fn write_fn, void *ctx);
-/* Whoever fills buffers may wait. Otherwise, where that would happen, compresses less instead,
- * and faster: what comes from live programs would be lost meanwhile. */
-void viz_gzip__patient(struct viz_gzip *gz);
+/* Whether whoever fills buffers may wait (at first so). Otherwise, where that would happen,
+ * compresses less instead, and faster: what comes from live programs would be lost meanwhile. */
+void viz_gzip__patient(struct viz_gzip *gz, bool patient);
 /* The buffer to fill next; it stays the caller's until viz_gzip__submit(). */
 char *viz_gzip__buffer(struct viz_gzip *gz);
-/* Hands over @used bytes of the buffer. Waits while the worker still has the other one.
+/* Hands over @used bytes of the buffer. Waits while the workers still have all the others.
  * Returns 0 or the error of an earlier write. */
 int viz_gzip__submit(struct viz_gzip *gz, size_t used);
 /* Everything submitted is compressed and written, up to a byte boundary. */

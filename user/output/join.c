@@ -73,7 +73,6 @@ struct viz_writer *viz_join__open(struct viz_trace *trace, const char *path)
 		errno = err;
 		return NULL;
 	}
-	viz_output__patient(out);
 	w = viz_writer__new(trace, path, out);
 	err = w ? w->ops->begin(w) : -ENOMEM;
 	if (!err)
