@@ -160,9 +160,12 @@ cleanup:
 	return known;
 }
 
+/* tp_name, as VizTracer has it: with the module for types of C extensions ("re.Pattern"), without
+ * for built-in ones and classes. Behind PyObject_VAR_HEAD in CPython 3.8 to 3.15, see
+ * Include/cpython/object.h. */
 static PyObject *type_name(PyTypeObject *type)
 {
-	return PyObject_GetAttrString((PyObject *)type, "__name__");
+	return PyUnicode_FromString(((struct { PyObject_VAR_HEAD const char *name; } *)type)->name);
 }
 
 /* "module.name" of a function, "type.name" of a method. */

@@ -39,9 +39,14 @@ static void drop_stale(struct viz_thread *t)
 		t->top--;
 }
 
+/* Of the innermost call that is shown: the others may be ours, on the way to an event. */
 static uint32_t lane_of(const struct viz_thread *t)
 {
-	return t->top > t->base && t->top[-1].flags & VIZ_FRAME_DETAILS ? t->top[-1].lane : 0;
+	const struct viz_frame *frame = t->top - 1;
+
+	while (frame > t->base && frame->flags & VIZ_FRAME_HIDDEN)
+		frame--;
+	return frame >= t->base && frame->flags & VIZ_FRAME_DETAILS ? frame->lane : 0;
 }
 
 /* What is called to find them out may fork, and grow the stack: @t's is looked up again. */

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import gc
 import io
+import io
 import json
 import os
 import random
@@ -97,9 +98,18 @@ def test_c_functions_have_names():
         "a,b".split(",")
         int("3")
         os.getpid()
+        collections.OrderedDict.fromkeys([1]).move_to_end(1)
+        io.StringIO().getvalue()
+        Mapping().get(1)
+
+    class Mapping(dict):
+        pass
 
     seen = set(names(recorded(calls)))
-    want = {"builtins.len", "list.append", "builtins.sorted", "str.split", "posix.getpid"}
+    want = {"builtins.len", "list.append", "builtins.sorted", "str.split", "posix.getpid",
+            "collections.OrderedDict.move_to_end", "_io.StringIO.getvalue", "dict.get"}
+    if sys.version_info < (3, 12):  # the object that is called is bound there, to one of that type
+        want = want - {"dict.get"} | {"Mapping.get"}
     assert want <= seen, want - seen
     if sys.version_info >= (3, 12):
         assert "builtins.int" in seen
@@ -324,6 +334,7 @@ def test_asyncio_tasks_have_tracks():
         for _ in range(3):
             await asyncio.sleep(0)
             sample.leaf(n)
+            print("from", n)
 
     async def main():
         tasks = [asyncio.ensure_future(job(i)) for i in range(3)]
@@ -339,12 +350,14 @@ def test_asyncio_tasks_have_tracks():
         finally:
             loop.close()
 
-    trace = recorded(program, log_async=True, ignore_c_function=True)
+    trace = recorded(program, log_async=True, log_print=True, ignore_c_function=True)
     tracks = {e["args"]["name"]: e["tid"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
     assert {"job number 0", "job number 1", "job number 2"} <= set(tracks), tracks
     for i in range(3):
         own = [e for e in trace["traceEvents"] if e["tid"] == tracks["job number %d" % i] and e["ph"] == "X"]
         assert sum(short(e["name"]) == "leaf" for e in own) == 3, own
+        prints = [e["tid"] for e in trace["traceEvents"] if e["name"] == "print - from %d\n" % i]
+        assert prints == [tracks["job number %d" % i]] * 3, prints
 
 
 def test_custom_events_reach_the_recorder():
