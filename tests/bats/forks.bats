@@ -13,11 +13,11 @@ def child(ends):
     os.execv("/bin/true", ["true"])
 print("ready", flush=True)
 sys.stdin.readline()
-for i in range(120):
+for i in range(300):
     pid = os.fork()
     if not pid: child(i % 4)
     os.waitpid(pid, 0)
-    time.sleep(0.005) # not more than 31 while vizbpf waits for a processor
+    time.sleep(0.002) # not more than 255 while vizbpf waits for a processor
 print("done", flush=True)
 sys.stdin.readline()
 '
@@ -31,8 +31,8 @@ sys.stdin.readline()
 	stop_vizbpf
 	run calls_of out.json f
 	echo "calls of f: $output"
-	[ "$output" = 2400 ]
+	[ "$output" = 6000 ]
 	run jq '[.traceEvents[] | select(.ph == "X" and (.name | startswith("f ("))).pid] |
 		unique | length' out.json
-	[ "$output" = 120 ]
+	[ "$output" = 300 ]
 }

@@ -131,31 +131,39 @@ $BUSY"
 	[[ $errors == *"perf profiling"* ]]
 }
 
-@test "of sixty children each is recorded with all it does, or said to be not" {
-	local python missed
+# Children that live at the same time; each has a region of one file.
+@test "of a hundred living children each is recorded with all it does; of 300 it is said which are not" {
+	local python number missed
 
 	cat >forks.py <<'END'
-import os
+import os, sys
 def f(n):
     return n
-for batch in range(6):
-    pids = []
-    for i in range(10):
-        pid = os.fork()
-        if not pid:
-            for k in range(100):
-                f(k)
-            os._exit(0)
-        pids.append(pid)
-    for pid in pids:
-        os.waitpid(pid, 0)
+read, write = os.pipe()
+pids = []
+for i in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        for k in range(20):
+            f(k)
+        os.read(read, 1)
+        os._exit(0)
+    pids.append(pid)
+os.write(write, b"x" * len(pids))
+for pid in pids:
+    os.waitpid(pid, 0)
 END
 	for python in "$PYTHON" $(pythons 'sys.version_info >= (3, 12)' | tail -1); do
-		run_vizbpf -q --engine trampoline -o a.json -- "$python" forks.py
-		[ "$status" -eq 0 ]
-		missed=$(sed -n 's/.*: \([0-9]*\) forked children are not recorded.*/\1/p' messages)
-		[ "${missed:-0}" -lt 60 ]
-		[ "$(calls_of a.json f)" -eq $((6000 - 100 * ${missed:-0})) ]
+		for number in 100 300; do
+			run_vizbpf --engine trampoline -o a.json -- "$python" forks.py "$number"
+			[ "$status" -eq 0 ]
+			missed=$(sed -n 's/.*: \([0-9]*\) forked children are not recorded:.*/\1/p' messages)
+			[ "$number" -eq 300 ] || [ -z "$missed" ]
+			[ "$number" -eq 100 ] || [ "$missed" -ge 45 ]
+			[ "$(calls_of a.json f)" -eq $((20 * (number - ${missed:-0}))) ]
+			[ -z "$missed" ] || jq -e --arg text "$missed forked children are not" \
+				'any(.vizbpf_metadata.processes[]; .limits | contains($text))' a.json
+		done
 	done
 }
 

@@ -101,14 +101,13 @@ cleanup:
 pid_t viz_trampoline__newborn(const struct viz_trampoline *t)
 {
 	const struct viz_tramp_file *f = t->instances[0].file;
-	uint64_t size = viz_instance__ring_bytes(t), taken;
+	uint64_t size = viz_instance__ring_bytes(t);
 	uint32_t pid = 0;
 
 	if (!f)
 		return 0;
-	taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
-	for (unsigned int i = 1; taken && i < VIZ_REC_REGIONS && !pid; i++)
-		if (taken >> i & 1 &&
+	for (unsigned int i = 1; i < VIZ_REC_REGIONS && !pid; i++)
+		if (viz_tramp_file__is_new(f, i) &&
 		    pread(f->fd, &pid, sizeof(pid),
 			  (off_t)(VIZ_REC_PAGE + i * size + offsetof(struct viz_rec_ring, pid))) !=
 			    sizeof(pid))
@@ -453,16 +452,13 @@ static void leave_family(struct viz_trampoline *t)
 		}
 }
 
-/* Children that found no region: what they did is in nobody's count of losses. */
-static void tell_missed(const struct viz_trampoline *t)
+uint64_t viz_trampoline__missed(const struct viz_trampoline *t)
 {
 	const struct viz_tramp_file *f = t->instances[0].file;
-	uint64_t missed = f ? __atomic_load_n(&f->dir->missed, __ATOMIC_RELAXED) : 0;
 
-	if (missed)
-		viz_warn("pid %d: %llu forked children are not recorded: there were more than %d "
-			 "at a time, or they came faster than vizbpf could see them end",
-			 t->pid, (unsigned long long)missed, VIZ_REC_REGIONS - 1);
+	return f && !t->instances[0].inherited
+		       ? __atomic_load_n(&f->dir->missed, __ATOMIC_RELAXED)
+		       : 0;
 }
 
 void viz_trampoline__free(struct viz_trampoline *t)
@@ -472,8 +468,6 @@ void viz_trampoline__free(struct viz_trampoline *t)
 	if (!t)
 		return;
 	viz_trampoline__detach(t);
-	if (!t->instances[0].inherited)
-		tell_missed(t);
 	leave_family(t);
 	/* no memory to be opened at the fork: a zombie's is gone, its number is not */
 	gone = !t->start_time || t->mem == -ESRCH || t->mem == -ENOENT ||

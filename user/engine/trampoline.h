@@ -118,6 +118,8 @@ bool viz_trampoline__tells_more(const struct viz_interpreter *interp);
 const char *viz_trampoline__why(const struct viz_trampoline *t);
 /* Records that found the ring full: begins, and ends. */
 void viz_trampoline__losses(const struct viz_trampoline *t, uint64_t *enters, uint64_t *leaves);
+/* Forked children, and theirs, that found no region: nobody counts what they did. */
+uint64_t viz_trampoline__missed(const struct viz_trampoline *t);
 /* At the end: those that no later record told of. */
 void viz_trampoline__tell_losses(struct viz_trampoline *t, const struct viz_trampoline_sink *sink);
 /*

@@ -216,6 +216,27 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	return err;
 }
 
+/* What the children did is in nobody's count of losses; that there is something missing has to be
+ * seen all the same. */
+static void note_missed(struct recording *r)
+{
+	struct viz_trace *trace = r->s->trace;
+	struct viz_process *p = &trace->processes[r->t->process];
+	uint64_t missed = viz_trampoline__missed(r->tramp);
+	char text[512];
+
+	if (!missed)
+		return;
+	viz_warn("pid %d: %llu forked children are not recorded: there were more than %d at a time, "
+		 "or they came faster than vizbpf could see them end",
+		 r->t->pid, (unsigned long long)missed, VIZ_REC_REGIONS - 1);
+	snprintf(text, sizeof(text), "%s%s%llu forked children are not recorded",
+		 p->limits ? p->limits : "", p->limits && p->limits[0] ? "; " : "",
+		 (unsigned long long)missed);
+	p->limits = viz_trace__string(trace, text);
+	trace->overflow = true;
+}
+
 static void detach(struct viz_session *s, struct viz_target *t)
 {
 	struct recording *r = t->engine_data;
@@ -234,6 +255,7 @@ static void detach(struct viz_session *s, struct viz_target *t)
 			;
 		viz_trampoline__tell_losses(r->tramp, &sink);
 		viz_recording__count_losses(r);
+		note_missed(r);
 		viz_trampoline__free(r->tramp);
 	}
 	s->rings.used -= r->charged;

@@ -18,6 +18,8 @@
 #include "../target/remote.h"
 #include "trampoline_private.h"
 
+enum { AHEAD = 4 }; /* parts of a ring */
+
 static void put_file(struct viz_tramp_file *f)
 {
 	if (!f || --f->users)
@@ -48,7 +50,7 @@ static struct viz_tramp_file *open_file(struct viz_trampoline *t, struct viz_ins
 		goto no;
 	f->users = 1;
 	f->fd = fd;
-	f->claimed = 1;
+	f->claimed[0] = 1;
 	memset(f->leaving, -1, sizeof(f->leaving));
 	f->dir = mmap(NULL, VIZ_REC_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (f->dir != MAP_FAILED)
@@ -82,10 +84,19 @@ static bool is_ours(const struct viz_instance *in, const struct viz_rec_ring *ri
 	       ring->nonce == in->nonce;
 }
 
+bool viz_tramp_file__is_new(const struct viz_tramp_file *f, unsigned int region)
+{
+	uint64_t taken = __atomic_load_n(&f->dir->taken[region / 64], __ATOMIC_ACQUIRE);
+
+	return (taken & ~f->claimed[region / 64]) >> region % 64 & 1;
+}
+
 static void release(struct viz_tramp_file *f, unsigned int region)
 {
-	f->claimed &= ~(1ull << region);
-	__atomic_fetch_and(&f->dir->taken, ~(1ull << region), __ATOMIC_RELEASE);
+	uint64_t bit = 1ull << region % 64;
+
+	f->claimed[region / 64] &= ~bit;
+	__atomic_fetch_and(&f->dir->taken[region / 64], ~bit, __ATOMIC_RELEASE);
 }
 
 /*
@@ -113,14 +124,19 @@ void viz_instance__tidy(struct viz_instance *in)
 		release_leaving(in->file, in->base);
 }
 
-/* Pages count for whoever touches them first: not for the target's memory limit. */
+/*
+ * Pages count for whoever touches them first: not for the target's memory limit. Of a child's ring
+ * those parts that are used while it is read in time: there can be hundreds.
+ */
 static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tramp_file *f,
 			   unsigned int region)
 {
-	uint64_t size = viz_instance__ring_bytes(t);
+	uint64_t size = viz_instance__ring_bytes(t), ahead = size;
 
+	if (region)
+		ahead = sizeof(struct viz_rec_ring) + t->params.ring_size / VIZ_REC_PARTS * AHEAD;
 	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)(VIZ_REC_PAGE + region * size),
-		      (off_t)size))
+		      (off_t)ahead))
 		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
 }
 
@@ -129,19 +145,18 @@ static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tram
 static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f = in->file;
-	uint64_t taken = __atomic_load_n(&f->dir->taken, __ATOMIC_ACQUIRE) & ~f->claimed;
 
 	for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
 		struct viz_rec_ring *ring;
 
-		if (!(taken >> i & 1))
+		if (!viz_tramp_file__is_new(f, i))
 			continue;
 		ring = map_region(t, f, i);
 		if (!ring)
 			return -errno;
 		if (is_ours(in, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
 		    (!t->ns_pid || ring->pid == (uint32_t)t->ns_pid)) {
-			f->claimed |= 1ull << i;
+			f->claimed[i / 64] |= 1ull << i % 64;
 			in->region = i;
 			in->ring = ring;
 			allocate_ahead(t, f, i);

@@ -35,10 +35,14 @@ struct viz_tramp_file {
 	unsigned int users;
 	int fd;
 	struct viz_rec_dir *dir;
-	uint64_t claimed; /* regions that have a reader, or are in @leaving */
+	/* regions that have a reader, or are in @leaving; bits as in @dir->taken */
+	uint64_t claimed[VIZ_REC_REGIONS / 64];
 	/* by region: the memory of a process that is about to end, or -1 */
 	int leaving[VIZ_REC_REGIONS];
 };
+
+/* Whether a process records in @region that has no reader yet. */
+bool viz_tramp_file__is_new(const struct viz_tramp_file *f, unsigned int region);
 
 /* A recorder in one interpreter: it has one GIL, so the ring has one writer. */
 struct viz_instance {

@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3530304352424956ull /* "VIBRC005" */
+#define VIZ_REC_MAGIC 0x3630304352424956ull /* "VIBRC006" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -35,7 +35,7 @@ enum viz_rec_layout {
 	VIZ_REC_DIR_AT = 3 * VIZ_REC_PAGE,
 	/* a gap before it: else the kernel joins the two mappings, and their name changes */
 	VIZ_REC_RING_AT = 5 * VIZ_REC_PAGE,
-	VIZ_REC_REGIONS = 32, /* with follow: for the process and its living children */
+	VIZ_REC_REGIONS = 256, /* with follow: for the process and its living children */
 	VIZ_REC_IMAGE_MAX = 12288,
 	VIZ_REC_CONSTS_SIZE = 512, /* bytes reserved for struct viz_rec_consts */
 	VIZ_REC_PIECES = 8, /* parts in which the image travels into the target */
@@ -277,7 +277,8 @@ struct viz_rec_ring {
  * generation. */
 struct viz_rec_dir {
 	uint64_t nonce;
-	uint64_t taken; /* bit by region; set in the target, cleared by vizbpf */
+	/* bit by region; set in the target, cleared by vizbpf */
+	uint64_t taken[VIZ_REC_REGIONS / 64];
 	uint64_t missed; /* children that found none */
 };
 

@@ -65,7 +65,7 @@ static int open_ring(void)
 	if (!ok)
 		return 0;
 	KEEP_PAGE.reserved = 1;
-	DIR_AREA.taken = 1;
+	DIR_AREA.taken[0] = 1;
 	DIR_AREA.nonce = K.nonce;
 	init_ring();
 	return 1;
@@ -75,12 +75,13 @@ static int open_ring(void)
  * for them. */
 static uint64_t take_region(void)
 {
-	uint64_t taken = __atomic_load_n(&DIR_AREA.taken, __ATOMIC_RELAXED);
-
 	for (uint64_t i = 1; i < K.regions; i++) {
-		while (!(taken >> i & 1))
-			if (__atomic_compare_exchange_n(&DIR_AREA.taken, &taken, taken | 1ull << i,
-							0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		uint64_t *word = &DIR_AREA.taken[i / 64], bit = 1ull << i % 64;
+		uint64_t taken = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+		while (!(taken & bit))
+			if (__atomic_compare_exchange_n(word, &taken, taken | bit, 0,
+							__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 				return i;
 	}
 	__atomic_fetch_add(&DIR_AREA.missed, 1, __ATOMIC_RELAXED);
