@@ -209,13 +209,18 @@ PYTHON
 	"$VIZBPF" convert -q a.json b.json
 	"$VIZBPF" combine -q b.json a.json -o c.json.gz
 	"$VIZBPF" convert -q c.json.gz d.json
-	for name in b.json d.json; do
+	"$VIZBPF" convert -q c.json.gz p.pftrace
+	"$VIZBPF" combine -q p.pftrace -o q.pftrace
+	"$VIZBPF" convert -q q.pftrace r.json
+	for name in b.json d.json r.json; do
 		[ "$(jq -r '.file_info.files | keys | join(" ")' $name)" = "/srv/app/leaf.py /srv/app/work.py" ]
 		diff <(jq '.file_info.files["/srv/app/work.py", "/srv/app/leaf.py"]' a.json) \
 			<(jq '.file_info.files["/srv/app/work.py", "/srv/app/leaf.py"]' $name)
 		[ "$(jq '.file_info.functions["Cls.work (/srv/app/work.py:3)"][1]' $name)" = 3 ]
 	done
 	"$VIZBPF" convert -q --no_sources a.json h.json
+	[ "$(jq 'has("file_info")' h.json)" = false ]
+	"$VIZBPF" convert -q --no_sources p.pftrace h.json
 	[ "$(jq 'has("file_info")' h.json)" = false ]
 	# a trace without sources gets none
 	make_trace e.json 41 40
@@ -229,7 +234,7 @@ PYTHON
 	[ "$(jq '[.traceEvents[] | select(.ph == "X")] | length' g.json)" = 40 ]
 }
 
-@test "sizes of a real recording: 12 bytes a call in gzip and protobuf, 92 and the name in JSON" {
+@test "sizes of a real recording: 12 bytes a call in gzip and protobuf, 76 and the name in JSON" {
 	need_root
 	cat >program.py <<'PYTHON'
 import ast, json, time
@@ -246,7 +251,7 @@ PYTHON
 	[ "$calls" -gt 5000 ]
 	echo "a.json: $(($(stat -c %s a.json) * 10 / calls)) tenths of a byte a call"
 	# without names (sed left their newlines) and metadata; a line of flags is longer
-	[ "$(grep '"ph":"X"' a.json | grep -v '"args"' | wc -c)" -le $((calls * 92 + names)) ]
+	[ "$(grep '"ph":"X"' a.json | grep -v '"args"' | wc -c)" -le $((calls * 76 + names)) ]
 	for name in b.json.gz b.pftrace; do
 		"$VIZBPF" convert -q a.json $name
 		echo "$name: $(($(stat -c %s $name) * 10 / calls)) tenths of a byte a call"

@@ -46,7 +46,10 @@ def main():
     events.append({"ph": "C", "pid": 4100, "tid": 4101, "ts": 1739344901.0, "name": "queue",
                    "args": {"waiting": 3}})
     document = {"traceEvents": events, "viztracer_metadata": {"version": "0", "overflow": False,
-                "baseTimeNanoseconds": 0}, "vizbpf_metadata": {"version": "test"}}
+                "baseTimeNanoseconds": 0}, "vizbpf_metadata": {"version": "test"},
+                # what Perfetto has to skip in the protobuf
+                "file_info": {"files": {"/srv/app/server.py": ["import os\n" * 99, 99]},
+                              "functions": {}}}
     with open(sys.argv[1], "w") as file:
         json.dump(document, file)
     print(sum(event["ph"] == "X" for event in events))

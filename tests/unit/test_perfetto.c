@@ -4,7 +4,7 @@
  * user/output/speedscope.c user/output/html.c user/output/bundle.c user/output/base64.c
  * user/output/spooled.c user/output/spool.c
  * user/output/stacks.c user/output/scratch.c user/output/file.c user/output/create.c user/output/gzip.c
- * user/output/json.c user/output/buffer.c
+ * user/output/json.c user/output/buffer.c user/output/source_files.c
  * user/output/reader.c user/output/reader_json.c user/output/reader_event.c
  * user/output/reader_metadata.c user/output/reader_perfetto.c user/output/reader_perfetto_event.c
  * user/output/intake.c user/output/names.c

@@ -25,7 +25,7 @@ static const char usage[] =
 	"\n"
 	"  -o, --output FILE   the file to write, format by suffix as for convert\n"
 	"      --align-start   let all traces begin at the same time instead\n"
-	"      --no-sources    leave out the source files that JSON traces carry\n"
+	"      --no-sources    leave out the source files that the traces carry\n"
 	"  -q, --quiet         say nothing but errors\n"
 	"  -h, --help          show this help\n";
 

@@ -20,7 +20,7 @@ static const char usage[] =
 	"OUT ends in .json, .json.gz, .pftrace, .folded, .svg, .speedscope.json or .html;\n"
 	"\"-\" is JSON on standard output.\n"
 	"\n"
-	"  --no-sources   leave out the source files that a JSON trace carries\n"
+	"  --no-sources   leave out the source files that the trace carries\n"
 	"  -q, --quiet    say nothing but errors\n"
 	"  -h, --help     this text\n";
 

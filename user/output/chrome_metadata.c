@@ -2,16 +2,11 @@
 /* What stands behind the events in a Chrome JSON file. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "../base/utf8.h"
 #include "chrome.h"
 #include "file.h"
 #include "metadata.h"
-
-/* Sources are for reading beside the timeline; generated ones can be enormous. */
-#define SOURCE_MAX (1024 * 1024)
-#define SOURCES_MAX (32 * 1024 * 1024)
+#include "source_files.h"
 
 void chrome__metadata(const struct chrome *c, struct viz_buffer *b)
 {
@@ -34,78 +29,39 @@ static uint32_t count_lines(const char *text, size_t size)
 
 struct sources {
 	struct chrome *c;
-	uint32_t *funcs; /* called ones that have a file, by file */
-	uint32_t nr;
-	size_t total;
+	const char *separator;
 };
 
-static int by_file(const void *a, const void *b, void *trace)
+static int put_source(void *ctx, const char *path, const char *text, size_t size)
 {
-	const struct viz_func *funcs = ((const struct viz_trace *)trace)->funcs;
+	struct sources *s = ctx;
+	struct viz_buffer *b = &s->c->scratch;
 
-	return strcmp(funcs[*(const uint32_t *)a].file, funcs[*(const uint32_t *)b].file);
+	b->len = 0;
+	viz_buffer__text(b, s->separator);
+	viz_buffer__quoted(b, path);
+	viz_buffer__text(b, ":[\"");
+	viz_buffer__escaped(b, text, size);
+	viz_buffer__printf(b, "\",%u]", count_lines(text, size));
+	s->separator = ",\n";
+	return b->failed ? -ENOMEM : viz_output__write(s->c->w.out, b->data, b->len);
 }
 
-static int sources__collect(struct sources *s)
+static int put_functions(struct chrome *c, const uint32_t *places, uint32_t nr)
 {
-	const struct viz_trace *trace = s->c->w.trace;
-	uint32_t i, nr = s->c->nr_tails < trace->nr_funcs ? s->c->nr_tails : trace->nr_funcs;
-
-	s->funcs = malloc((nr + 1) * sizeof(*s->funcs));
-	if (!s->funcs)
-		return -ENOMEM;
-	for (i = 0; i < nr; i++)
-		if (s->c->tails[i].text && trace->funcs[i].file[0])
-			s->funcs[s->nr++] = i;
-	qsort_r(s->funcs, s->nr, sizeof(*s->funcs), by_file, (void *)trace);
-	return 0;
-}
-
-/* One file's entry, if it can be read and is text. */
-static int put_source(struct sources *s, uint32_t func, const char **separator)
-{
-	struct chrome *c = s->c;
-	struct viz_buffer *b = &c->scratch;
-	const char *path = c->w.trace->funcs[func].file;
-	char *text = NULL;
-	size_t size = 0;
-	int err = 0;
-
-	/* "<string>" and "<frozen os>" are no files; a relative one cannot be found */
-	if (path[0] != '/' || s->total >= SOURCES_MAX)
-		return 0;
-	if (c->w.read_source(c->w.source_ctx, c->tails[func].place, path, &text, &size))
-		return 0;
-	if (size <= SOURCE_MAX && viz_utf8__valid(text, size)) {
-		s->total += size;
-		b->len = 0;
-		viz_buffer__text(b, *separator);
-		viz_buffer__quoted(b, path);
-		viz_buffer__text(b, ":[\"");
-		viz_buffer__escaped(b, text, size);
-		viz_buffer__printf(b, "\",%u]", count_lines(text, size));
-		err = b->failed ? -ENOMEM : viz_output__write(c->w.out, b->data, b->len);
-		*separator = ",\n";
-	}
-	free(text);
-	return err;
-}
-
-static int put_functions(struct sources *s)
-{
-	struct chrome *c = s->c;
 	struct viz_buffer *b = &c->scratch;
 	const char *separator = "";
 	uint32_t i;
 	int err = 0;
 
-	for (i = 0; i < s->nr && !err; i++) {
-		const struct chrome_tail *tail = &c->tails[s->funcs[i]];
-		const struct viz_func *func = &c->w.trace->funcs[s->funcs[i]];
+	for (i = 0; i < nr && !err; i++) {
+		const struct viz_func *func = &c->w.trace->funcs[i];
 
+		if (!places[i] || !func->file[0])
+			continue;
 		b->len = 0;
 		viz_buffer__printf(b, "%s\"", separator);
-		viz_buffer__add(b, tail->text + tail->name, tail->name_len);
+		viz_buffer__add(b, c->tails[i].text + c->tails[i].name, c->tails[i].name_len);
 		viz_buffer__text(b, "\":[");
 		viz_buffer__quoted(b, func->file);
 		viz_buffer__printf(b, ",%u]", func->line);
@@ -119,29 +75,27 @@ int chrome__file_info(struct chrome *c)
 {
 	static const char files[] = ",\n\"file_info\":{\"files\":{",
 			  functions[] = "},\"functions\":{";
-	struct sources s = {.c = c};
-	const char *separator = "", *file = NULL;
-	uint32_t i;
+	uint32_t i, nr = c->nr_tails < c->w.trace->nr_funcs ? c->nr_tails : c->w.trace->nr_funcs;
+	struct sources s = {.c = c, .separator = ""};
+	uint32_t *places;
 	int err;
 
 	if (!c->w.read_source)
 		return 0;
-	err = sources__collect(&s);
+	places = calloc((size_t)nr + 1, sizeof(*places));
+	if (!places)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		places[i] = c->tails[i].text ? c->tails[i].place + 1 : 0;
+	err = viz_output__write(c->w.out, files, sizeof(files) - 1);
 	if (!err)
-		err = viz_output__write(c->w.out, files, sizeof(files) - 1);
-	for (i = 0; i < s.nr && !err; i++) {
-		const char *path = c->w.trace->funcs[s.funcs[i]].file;
-
-		if (!file || strcmp(file, path))
-			err = put_source(&s, s.funcs[i], &separator);
-		file = path;
-	}
+		err = viz_source_files__each(&c->w, places, nr, put_source, &s);
 	if (!err)
 		err = viz_output__write(c->w.out, functions, sizeof(functions) - 1);
 	if (!err)
-		err = put_functions(&s);
+		err = put_functions(c, places, nr);
 	if (!err)
 		err = viz_output__write(c->w.out, "}}", 2);
-	free(s.funcs);
+	free(places);
 	return err;
 }

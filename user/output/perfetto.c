@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "source_files.h"
 
 #define CHUNK 32768
 /* Packets that are compressed together. */
@@ -82,13 +83,34 @@ static bool intern(struct perfetto *p, struct perfetto_track *t, uint32_t func)
 	return known;
 }
 
+/* What the sequence of the track has to know before a call of the function. */
+static void name_func(struct perfetto *p, struct perfetto_track *t, const struct viz_call *call)
+{
+	const struct viz_trace *trace = p->w.trace;
+	uint32_t nr = trace->nr_funcs + trace->nr_funcs / 2 + 64, *places;
+
+	if (intern(p, t, call->func))
+		return;
+	perfetto__name_func(p, &p->packets, call->track, call->func);
+	if (call->func >= p->nr_places) {
+		places = realloc(p->places, nr * sizeof(*places));
+		if (!places)
+			return; /* its source is not there */
+		memset(places + p->nr_places, 0, (nr - p->nr_places) * sizeof(*places));
+		p->places = places;
+		p->nr_places = nr;
+	}
+	if (!p->places[call->func])
+		p->places[call->func] =
+			trace->processes[trace->tracks[call->track].process].place + 1;
+}
+
 static void put_begin(struct perfetto *p, struct perfetto_track *t, const struct viz_call *call,
 		      uint64_t ts)
 {
 	char *start, *event, *q;
 
-	if (!intern(p, t, call->func))
-		perfetto__name_func(p, &p->packets, call->track, call->func);
+	name_func(p, t, call);
 	if (call->args || call->flags & ~(uint32_t)VIZ_CALL_C) {
 		perfetto__special(p, &p->packets, call, ts - t->clock, false);
 		t->clock = ts;
@@ -137,8 +159,7 @@ static void put_late(struct perfetto *p, struct perfetto_track *t, const struct 
 		ts -= ts > 0;
 		t->late_used = ts;
 	}
-	if (!intern(p, t, call->func))
-		perfetto__name_func(p, &p->packets, call->track, call->func);
+	name_func(p, t, call);
 	perfetto__special(p, &p->packets, call, ts, true);
 }
 
@@ -365,6 +386,14 @@ static int perfetto__begin(struct viz_writer *w)
 	return viz_output__terminator(w->out, "", 0);
 }
 
+static int put_source(void *ctx, const char *path, const char *text, size_t size)
+{
+	struct perfetto *p = ctx;
+
+	perfetto__source(&p->packets, path, text, size);
+	return end_event(p);
+}
+
 static int perfetto__end(struct viz_writer *w)
 {
 	struct perfetto *p = (struct perfetto *)w;
@@ -372,6 +401,8 @@ static int perfetto__end(struct viz_writer *w)
 
 	if (!err)
 		err = put_chunk(p);
+	if (!err)
+		err = viz_source_files__each(w, p->places, p->nr_places, put_source, p);
 	if (!err) {
 		perfetto__facts(p, &p->packets);
 		err = put_packets(p);
@@ -392,6 +423,7 @@ static void perfetto__free(struct viz_writer *w)
 	free(p->before);
 	free(p->edges);
 	free(p->stack.items);
+	free(p->places);
 	perfetto_deflate__free(p->deflate);
 	viz_buffer__free(&p->packets);
 	viz_buffer__free(&p->scratch);
@@ -410,5 +442,6 @@ const struct viz_writer_ops viz_writer_perfetto = {
 	.end_track = end_track,
 	.end = perfetto__end,
 	.free = perfetto__free,
+	.sources = true,
 	.size = sizeof(struct perfetto),
 };

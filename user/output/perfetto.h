@@ -44,6 +44,8 @@ struct perfetto {
 	struct viz_buffer packets; /* to be compressed */
 	struct viz_buffer scratch;
 	struct perfetto_deflate *deflate;
+	uint32_t *places; /* by function: 1 + viz_process.place of who called it first */
+	uint32_t nr_places;
 	uint64_t first_ts, last_ts; /* of the clock snapshots */
 	uint64_t calls, events;
 };
@@ -62,6 +64,7 @@ void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct vi
 		       uint64_t ts, bool late);
 /* What the trace says of itself; the clocks once more, in the end. */
 void perfetto__facts(struct perfetto *p, struct viz_buffer *b);
+void perfetto__source(struct viz_buffer *b, const char *path, const char *text, size_t size);
 void perfetto__event(struct perfetto *p, struct viz_buffer *b, const struct viz_event *event);
 
 /* Turns packets into one packet that holds them compressed. */

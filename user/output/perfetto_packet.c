@@ -332,6 +332,18 @@ void perfetto__facts(struct perfetto *p, struct viz_buffer *b)
 	viz_buffer__free(&text);
 }
 
+void perfetto__source(struct viz_buffer *b, const char *path, const char *text, size_t size)
+{
+	Vizbpf__TracePacket packet = new_packet(PERFETTO_COMMON_SEQUENCE);
+	Vizbpf__SourceFile file = VIZBPF__SOURCE_FILE__INIT;
+
+	file.path = (char *)path;
+	file.has_text = 1;
+	file.text = (ProtobufCBinaryData){size, (uint8_t *)text};
+	packet.source_file = &file;
+	perfetto__packet(b, &packet);
+}
+
 static uint32_t hash_text(uint32_t hash, const char *text)
 {
 	while (*text)

@@ -75,6 +75,9 @@ static void scan_packet(struct cursor *c, struct packet *p)
 		case 50010:
 			p->original = f.bytes;
 			break;
+		case 50011:
+			p->source = f.bytes;
+			break;
 		}
 	}
 }
@@ -305,6 +308,26 @@ static int take_compressed(struct decoder *d, const struct cursor *bytes, int de
 	return take_packets(d, inner, depth + 1);
 }
 
+static int take_source(struct decoder *d, struct cursor c)
+{
+	struct cursor path = {0}, text = {0};
+	struct field f;
+	const char *name;
+
+	while (next_field(&c, &f)) {
+		if (f.number == 1)
+			path = f.bytes;
+		else if (f.number == 2)
+			text = f.bytes;
+	}
+	if (!path.p || !text.p)
+		return 0;
+	name = decoder__text(&d->name, &path);
+	return name ? viz_intake__source(d->r->intake, name, (const char *)text.p,
+					 (size_t)(text.end - text.p))
+		    : -ENOMEM;
+}
+
 static int take_packet(struct decoder *d, struct cursor c, int depth)
 {
 	struct decoded event;
@@ -324,6 +347,8 @@ static int take_packet(struct decoder *d, struct cursor c, int depth)
 		err = take_clocks(d, &p);
 	if (!err && p.interned.p)
 		err = take_interned(d, p.interned);
+	if (!err && p.source.p)
+		err = take_source(d, p.source);
 	if (err || !p.event.p)
 		return err;
 	decoder__scan_event(d, p.event, &event);

@@ -26,7 +26,7 @@ struct decoder {
 
 struct packet {
 	uint64_t ts, clock_id, sequence, flags;
-	struct cursor clocks, event, interned, compressed, descriptor, defaults, original;
+	struct cursor clocks, event, interned, compressed, descriptor, defaults, original, source;
 };
 
 /* What an event is made of, with its annotations as JSON members in d->args. */
