@@ -34,11 +34,14 @@ def least(function, n, runs):
 """
 
 EVENTS = LOOP + """
-import vizbpf
+import gc, vizbpf
+isenabled = gc.isenabled
 instant, event, counter, begin, end = vizbpf.instant, vizbpf.event, vizbpf.counter, vizbpf.begin, vizbpf.end
 flow_step, async_begin, ready = vizbpf.flow_step, vizbpf.async_begin, event("ready made")
 def nothing(n):
     for _ in range(n): pass
+def any_c_function(n):
+    for _ in range(n): isenabled()
 def instant_plain(n):
     for _ in range(n): instant("x")
 def instant_args(n):
@@ -64,8 +67,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 n, runs = (2000, 20) if vizbpf.enabled() else (20000, 40)
 base = least(nothing, n, runs)
-costs = {f.__name__: least(f, n, runs) - base for f in (instant_plain, instant_args, counter_number,
-         begin_alone, end_alone, flow, async_one, with_event, with_ready)}
+costs = {f.__name__: least(f, n, runs) - base for f in (any_c_function, instant_plain, instant_args,
+         counter_number, begin_alone, end_alone, flow, async_one, with_event, with_ready)}
 if len(sys.argv) > 1:
     import ctypes
     library = ctypes.CDLL(sys.argv[1])
@@ -202,33 +205,44 @@ def in_turns(variants, rounds):
             for name, results in seen.items() if results}
 
 
-def measure(python, options):
+def measure_events(python, options):
     with tempfile.TemporaryDirectory() as folder:
         library = c_library(python, folder)
         variants = {"idle": lambda: run_events(python, None, library)}
         if options.vizbpf and os.access(options.vizbpf, os.X_OK) and not os.geteuid():
             variants["traced"] = lambda: run_events(python, options.vizbpf, library)
-        events = in_turns(variants, options.rounds)
+        return in_turns(variants, options.rounds)
+
+
+def measure_calls(python, options):
+    """{mode: {kind of call: ns added}} of the modes that can run there."""
     modes = ("plain", "vizbpf-python", "viztracer-python", "vizbpf-all", "viztracer-all")
     calls = in_turns({mode: lambda mode=mode: run_calls(python, mode) for mode in modes}, options.rounds)
-    return {"events": events, "calls": calls}
+    plain = calls.pop("plain")
+    return {mode: {kind: ns - plain[kind] for kind, ns in row.items()} for mode, row in calls.items()}
+
+
+def measure(python, options):
+    version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
+                             stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+    result = {"version": version, "added": measure_calls(python, options)}
+    if not options.calls_only:
+        result["events"] = measure_events(python, options)
+    return result
 
 
 def show(python, result):
-    print("\n%s" % python)
-    print("  %-20s %10s %10s   (ns an event)" % ("event", "idle", "traced"))
-    for kind, idle in result["events"]["idle"].items():
-        traced = result["events"].get("traced", {}).get(kind)
-        print("  %-20s %10.1f %10s" % (kind, idle, "-" if traced is None else "%.0f" % traced))
-    plain = result["calls"]["plain"]
+    print("\n%s (%s)" % (python, result["version"]))
+    if "events" in result:
+        print("  %-20s %10s %10s   (ns an event)" % ("event", "idle", "traced"))
+        for kind, idle in result["events"]["idle"].items():
+            traced = result["events"].get("traced", {}).get(kind)
+            print("  %-20s %10.1f %10s" % (kind, idle, "-" if traced is None else "%.0f" % traced))
     print("  %-20s %10s %10s %8s   (ns added to a call)" % ("recorder", "vizbpf", "VizTracer", "ratio"))
-    for what, kind, measured in (("Python, C left out", "python", "python_calls"),
-                                 ("Python, C recorded", "all", "python_calls"),
-                                 ("C", "all", "c_calls")):
-        ours = result["calls"]["vizbpf-" + kind][measured] - plain[measured]
-        theirs = result["calls"].get("viztracer-" + kind)
-        if theirs:
-            theirs = theirs[measured] - plain[measured]
+    for what, mode, kind in (("Python, C left out", "python", "python_calls"),
+                             ("Python, C recorded", "all", "python_calls"), ("C", "all", "c_calls")):
+        ours = result["added"]["vizbpf-" + mode][kind]
+        theirs = result["added"].get("viztracer-" + mode, {}).get(kind)
         print("  %-20s %10.1f %10s %8s" % (what, ours, "%.1f" % theirs if theirs else "-",
                                           "%.2f" % (ours / theirs) if theirs else "-"))
 
@@ -237,6 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vizbpf", default="build/vizbpf", help="a built vizbpf (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls-only", action="store_true", help="leave the custom events out")
     parser.add_argument("--json", help="write all numbers there")
     parser.add_argument("pythons", nargs="*", default=[sys.executable], metavar="PYTHON")
     options = parser.parse_args()

@@ -281,12 +281,17 @@ def sizes(setting):
     return result
 
 
+def peers():
+    """The interpreters of the environments of bench-peers, the oldest first."""
+    return sorted(glob.glob(os.path.join(tools.peers_folder(), "*", "bin", "python")),
+                  key=lambda path: [int(n) for n in re.findall(r"\d+", path)])
+
+
 def by_interpreter(setting):
     """ns added to a call of the recursion program, for each interpreter that bench-peers made an
     environment for: vizbpf's engines and VizTracer, in turns."""
     result = {}
-    for python in sorted(glob.glob(os.path.join(tools.peers_folder(), "*", "bin", "python")),
-                         key=lambda path: [int(n) for n in re.findall(r"\d+", path)]):
+    for python in peers():
         version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
                                  stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
         candidates = [("eval", tools.Vizbpf(python, setting.vizbpf, "eval"), 1),

@@ -99,6 +99,21 @@ def table(headings, rows):
     return lines + ["| %s |" % " | ".join(row) for row in rows]
 
 
+def extension_tables(extension):
+    if not extension.get("added"):
+        return []
+    lines = ["", "## The Python extension", ""]
+    if "events" in extension:
+        idle, traced = (extension["events"].get(key, {}) for key in ("idle", "traced"))
+        lines += table(["event", "nobody listens, ns", "traced, ns"],
+                       ([kind, "%.1f" % value, show_number(traced.get(kind))]
+                        for kind, value in idle.items())) + [""]
+    return lines + table(["CPython", "in-process recorder", "Python call, ns added", "C call, ns added"],
+                         ([version, mode, *("%.0f" % row[key] for key in ("python_calls", "c_calls"))]
+                          for version, modes in extension["added"].items()
+                          for mode, row in modes.items()))
+
+
 def as_markdown(results):
     lines = [INTRODUCTION]
     lines += table(["machine", ""], ((key, str(value)) for key, value in
@@ -114,18 +129,7 @@ def as_markdown(results):
     lines += table(["figure", "", ""], ([name, key, show_number(value)] for name, figure in
                                         results["figures"].items()
                                         for key, value in figure.items()))
-    extension = results.get("extension", {})
-    if "events" in extension:
-        lines += ["", "## The Python extension", ""]
-        idle, traced = (extension["events"].get(key, {}) for key in ("idle", "traced"))
-        lines += table(["event", "nobody listens, ns", "traced, ns"],
-                       ([kind, "%.1f" % value, show_number(traced.get(kind))]
-                        for kind, value in idle.items()))
-        plain = extension["calls"]["plain"]
-        lines += [""] + table(
-            ["in-process recorder", "Python call, ns added", "C call, ns added"],
-            ([name, *("%.0f" % (row[key] - plain[key]) for key in ("python_calls", "c_calls"))]
-             for name, row in extension["calls"].items() if name != "plain"))
+    lines += extension_tables(results.get("extension", {}))
     if results["absent"]:
         lines += ["", "## Absent", ""]
         lines += ["* %s: %s" % pair for pair in results["absent"].items()]
