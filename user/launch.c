@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "identity.h"
+#include "target/translated.h"
 
 enum { NOT_FOUND = 127, NOT_EXECUTABLE = 126 };
 
@@ -135,9 +136,15 @@ static void close_one(int *fd)
 int viz_launch__start(struct viz_launch *l, char *why, size_t why_size)
 {
 	int go[2] = {-1, -1}, failed[2] = {-1, -1}, err;
+	const char *translator = l->module ? NULL : viz_translated__tool(l->argv[0]);
 	struct viz_identity id;
 
 	l->pid = 0;
+	if (translator)
+		return viz_why(why, why_size, -ENOTSUP,
+			       "%s translates the code of what it runs, and would take vizbpf's "
+			       "probes for instructions of it: the program would end by SIGTRAP",
+			       translator);
 	l->pidfd = l->go = l->failed = -1;
 	l->ended = false;
 	l->name[0] = '\0';

@@ -34,5 +34,10 @@ load common.bash
 @test "life: sub-interpreters" { scenario --core subinterpreters; }
 @test "hostile: files that look like libpython" { scenario --times 10 crafted_library; }
 @test "hostile: escapes in names" { scenario --core odd_names; }
+@test "hostile: a ring made shorter, or full of nonsense" { scenario --core spoilt_ring; }
+@test "confined: nothing left of descriptors, addresses, file size; locked memory; no writable code" { scenario --core at_limits; }
+@test "confined: a memory cgroup without room" { scenario --core no_memory_left; }
+@test "company: strace, gdb" { scenario --core supervised; }
+@test "company: valgrind" { scenario simulated; }
 @test "output: links, modes, owner, replacement" { scenario --core output_files; }
 @test "no system(), no shell" { scenario no_shell; }

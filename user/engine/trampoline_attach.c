@@ -16,7 +16,7 @@
 #include "../target/remote.h"
 #include "trampoline_private.h"
 
-enum { NOEXEC_SEAL = 8, CLOEXEC = 1 };
+enum { NOEXEC_SEAL = 8, ALLOW_SEALING = 2, CLOEXEC = 1 };
 
 /* A vizbpf that gives no sign of life for so long is gone, and its guardian
  * too. */
@@ -217,7 +217,8 @@ void viz_instance__fill_consts(const struct viz_trampoline *t, const struct viz_
 	k->exceptions = t->params.exceptions;
 	k->follow = t->params.follow;
 	k->pid = (uint32_t)t->ns_pid;
-	k->memfd_flags = CLOEXEC | (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
+	k->memfd_flags = CLOEXEC | ALLOW_SEALING | /* viz_memfd__open() */
+			 (access("/proc/sys/vm/memfd_noexec", F_OK) ? 0 : NOEXEC_SEAL);
 }
 
 bool viz_trampoline__more(const struct viz_trampoline *t)

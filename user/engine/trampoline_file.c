@@ -16,6 +16,7 @@
 
 #include "../base/log.h"
 #include "../target/remote.h"
+#include "trampoline_memfd.h"
 #include "trampoline_private.h"
 
 enum { AHEAD = 4 }; /* parts of a ring */
@@ -37,19 +38,21 @@ static struct viz_tramp_file *open_file(struct viz_trampoline *t, struct viz_ins
 {
 	uint64_t size = viz_instance__ring_bytes(t), start = in->base + VIZ_REC_RING_AT;
 	struct viz_tramp_file *f;
-	struct stat st;
-	char path[96];
-	int fd;
+	uint64_t bytes;
+	int fd = viz_memfd__open(t->pid, start, start + size, &bytes);
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", t->pid, start, start + size);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		if (fd != -ENOENT)
+			viz_debug(VIZ_LOG_RING, "pid %d: what is there is no ring: %s", t->pid,
+				  strerror(-fd));
 		return NULL;
+	}
 	f = calloc(1, sizeof(*f));
-	if (!f || fstat(fd, &st) || (uint64_t)st.st_size < VIZ_REC_PAGE + size)
+	if (!f || bytes < VIZ_REC_PAGE + size)
 		goto no;
 	f->users = 1;
 	f->fd = fd;
+	f->regions = (bytes - VIZ_REC_PAGE) / size;
 	f->claimed[0] = 1;
 	memset(f->leaving, -1, sizeof(f->leaving));
 	f->dir = mmap(NULL, VIZ_REC_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -146,7 +149,7 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f = in->file;
 
-	for (unsigned int i = 1; i < VIZ_REC_REGIONS; i++) {
+	for (unsigned int i = 1; i < VIZ_REC_REGIONS && i < f->regions; i++) {
 		struct viz_rec_ring *ring;
 
 		if (!viz_tramp_file__is_new(f, i))

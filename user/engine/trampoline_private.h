@@ -34,6 +34,7 @@ struct viz_tramp_reader {
 struct viz_tramp_file {
 	unsigned int users;
 	int fd;
+	uint64_t regions; /* that it has room for */
 	struct viz_rec_dir *dir;
 	/* regions that have a reader, or are in @leaving; bits as in @dir->taken */
 	uint64_t claimed[VIZ_REC_REGIONS / 64];

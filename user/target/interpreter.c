@@ -19,6 +19,7 @@
 #include "process_maps.h"
 #include "python_build.h"
 #include "remote.h"
+#include "translated.h"
 
 #define CANDIDATES_MAX 256
 #define PAGE 4096u
@@ -54,6 +55,7 @@ struct candidates {
 	unsigned int lines;
 	ino_t exe_ino;
 	bool more;
+	const char *translator;
 };
 
 struct viz_builds *viz_builds__new(void)
@@ -193,6 +195,8 @@ static int add_candidate(const struct viz_map *map, void *ctx)
 	all->lines++;
 	if (!map->exec || !map->inode || map->path[0] != '/')
 		return 0;
+	if (!all->translator)
+		all->translator = viz_translated__by(map->path);
 	for (unsigned int i = 0; i < all->nr; i++)
 		if (all->list[i].map.inode == map->inode &&
 		    all->list[i].map.dev_major == map->dev_major &&
@@ -420,6 +424,11 @@ int viz_interpreter__find(struct viz_builds *builds, pid_t pid, struct viz_inter
 		err = look(&s, all, false, why, why_size);
 	if (!err)
 		err = decide(&s, out, why, why_size);
+	/* it reads the breakpoint for an instruction of the program, which ends by SIGTRAP */
+	if (!err && all->translator)
+		err = viz_why(why, why_size, -ENOTSUP, "%s translates its code", all->translator);
+	if (!err)
+		err = viz_translated__replayed(pid, why, why_size);
 cleanup:
 	free(all);
 	return err;

@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import confined
 import observers
 import workloads
 
@@ -20,6 +21,7 @@ children = []
 stopping = threading.Event()
 results = {}
 commands = dict(workloads.commands, **observers.commands)
+commands.update(confined.commands)
 
 
 def command(function):
