@@ -47,6 +47,7 @@ struct perfetto {
 	uint32_t *places; /* by function: 1 + viz_process.place of who called it first */
 	uint32_t nr_places;
 	uint64_t first_ts, last_ts; /* of the clock snapshots */
+	int64_t realtime_offset; /* of the last of them */
 	uint64_t calls, events;
 };
 
@@ -62,7 +63,7 @@ void perfetto__name_func(struct perfetto *p, struct viz_buffer *b, uint32_t trac
  * it began, which is noted. */
 void perfetto__special(struct perfetto *p, struct viz_buffer *b, const struct viz_call *call,
 		       uint64_t ts, bool late);
-/* What the trace says of itself; the clocks once more, in the end. */
+/* What the trace says of itself. */
 void perfetto__facts(struct perfetto *p, struct viz_buffer *b);
 void perfetto__source(struct viz_buffer *b, const char *path, const char *text, size_t size);
 void perfetto__event(struct perfetto *p, struct viz_buffer *b, const struct viz_event *event);

@@ -12,8 +12,6 @@
 /* Sequence 1 has everything but calls; a track's calls have a sequence of their own. */
 #define PERFETTO_COMMON_SEQUENCE 1
 #define PERFETTO_TRACK_SEQUENCE 2
-/* "debug_annotations" of the instant that carries what the trace says of itself */
-#define PERFETTO_METADATA "vizbpf_metadata"
 
 /* By how much a begin was put earlier to keep its place */
 #define PERFETTO_SHIFTED "shifted_ns"
@@ -25,7 +23,6 @@ enum perfetto_track_kind {
 	PERFETTO_LANE = 3, /* slices beside the calls of a thread */
 	PERFETTO_ASYNC = 4,
 	PERFETTO_COUNTER = 5,
-	PERFETTO_FACTS = 6,
 };
 
 static inline uint64_t perfetto__uuid(enum perfetto_track_kind kind, uint32_t index)

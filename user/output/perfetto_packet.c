@@ -60,7 +60,8 @@ static void put_common_clock(struct perfetto *p, struct viz_buffer *b, uint64_t 
 	static const uint32_t ids[2] = {PERFETTO_MONOTONIC, PERFETTO_REALTIME};
 	uint64_t times[2] = {ts, ts + (uint64_t)p->w.trace->realtime_offset};
 
-	put_clocks(b, PERFETTO_COMMON_SEQUENCE, ids, times, p->w.trace->realtime_offset ? 2 : 1);
+	p->realtime_offset = p->w.trace->realtime_offset;
+	put_clocks(b, PERFETTO_COMMON_SEQUENCE, ids, times, p->realtime_offset ? 2 : 1);
 }
 
 void perfetto__head(struct perfetto *p, struct viz_buffer *b)
@@ -312,23 +313,20 @@ static void put_descriptor(struct viz_buffer *b, uint64_t uuid, uint64_t parent,
 
 void perfetto__facts(struct perfetto *p, struct viz_buffer *b)
 {
-	Vizbpf__TrackEvent event = VIZBPF__TRACK_EVENT__INIT;
-	struct annotations annotations = {.nr = 0};
+	Vizbpf__TracePacket packet = new_packet(PERFETTO_COMMON_SEQUENCE);
 	struct viz_buffer text = {0};
-	uint64_t uuid = perfetto__uuid(PERFETTO_FACTS, 0);
-	uint64_t end = p->w.trace->end > p->last_ts ? p->w.trace->end : p->last_ts;
 
-	put_common_clock(p, b, end);
+	/* a trace that is read tells in the end what its time is to the time of day */
+	if (p->w.trace->realtime_offset != p->realtime_offset)
+		put_common_clock(p, b, p->w.trace->end > p->last_ts ? p->w.trace->end : p->last_ts);
 	viz_metadata__vizbpf(&text, p->w.trace, 0, p->calls, p->events);
 	viz_buffer__add(&text, "", 1);
-	if (text.failed)
+	if (text.failed) {
+		b->failed = true;
 		return;
-	put_descriptor(b, uuid, 0, "vizbpf", false);
-	annotation(&annotations, PERFETTO_METADATA)->legacy_json_value = text.data;
-	event.name = (char *)PERFETTO_METADATA;
-	event.debug_annotations = annotations.list;
-	event.n_debug_annotations = annotations.nr;
-	put_event(b, end, uuid, 3, &event, NULL);
+	}
+	packet.vizbpf_metadata = text.data;
+	perfetto__packet(b, &packet);
 	viz_buffer__free(&text);
 }
 

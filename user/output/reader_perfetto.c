@@ -78,6 +78,9 @@ static void scan_packet(struct cursor *c, struct packet *p)
 		case 50011:
 			p->source = f.bytes;
 			break;
+		case 50012:
+			p->metadata = f.bytes;
+			break;
 		}
 	}
 }
@@ -349,6 +352,9 @@ static int take_packet(struct decoder *d, struct cursor c, int depth)
 		err = take_interned(d, p.interned);
 	if (!err && p.source.p)
 		err = take_source(d, p.source);
+	if (!err && p.metadata.p)
+		err = viz_reading__metadata(d->r, "vizbpf_metadata", (const char *)p.metadata.p,
+					    (size_t)(p.metadata.end - p.metadata.p));
 	if (err || !p.event.p)
 		return err;
 	decoder__scan_event(d, p.event, &event);
@@ -356,13 +362,7 @@ static int take_packet(struct decoder *d, struct cursor c, int depth)
 		return -ENOMEM;
 	if (p.sequence >= PERFETTO_TRACK_SEQUENCE)
 		return take_call(d, &p, &event);
-	if (p.original.p)
-		return decoder__take_event(d, &p, &event);
-	return event.metadata.p
-		       ? viz_reading__metadata(d->r, "vizbpf_metadata",
-					       (const char *)event.metadata.p,
-					       (size_t)(event.metadata.end - event.metadata.p))
-		       : 0;
+	return p.original.p ? decoder__take_event(d, &p, &event) : 0;
 }
 
 static int take_packets(struct decoder *d, struct cursor c, int depth)

@@ -26,7 +26,8 @@ struct decoder {
 
 struct packet {
 	uint64_t ts, clock_id, sequence, flags;
-	struct cursor clocks, event, interned, compressed, descriptor, defaults, original, source;
+	struct cursor clocks, event, interned, compressed, descriptor, defaults, original, source,
+		metadata;
 };
 
 /* What an event is made of, with its annotations as JSON members in d->args. */
@@ -35,7 +36,6 @@ struct decoded {
 	uint64_t shift; /* of the begin */
 	uint32_t flags;
 	const char *name, *cat;
-	struct cursor metadata; /* the JSON of that annotation */
 };
 
 /* The bytes as a string in @b; NULL when out of memory. */

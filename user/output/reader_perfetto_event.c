@@ -36,10 +36,6 @@ static void take_annotation(struct decoder *d, struct cursor c, struct decoded *
 			e->flags |= viz_call_marks[i].flag;
 	if (!key || (!json.p && !text.p))
 		return;
-	if (json.p && !strcmp(key, PERFETTO_METADATA)) {
-		e->metadata = json;
-		return;
-	}
 	if (json.p && !strcmp(key, PERFETTO_SHIFTED)) {
 		for (; json.p < json.end && *json.p >= '0' && *json.p <= '9'; json.p++)
 			e->shift = e->shift * 10 + (uint64_t)(*json.p - '0');
