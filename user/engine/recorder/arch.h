@@ -57,6 +57,14 @@ static inline __attribute__((always_inline)) uint64_t arch_thread_pointer(void)
 	return tp;
 }
 
+static inline __attribute__((always_inline)) uint64_t arch_stack_pointer(void)
+{
+	uint64_t sp;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
 /* A thread-local word of the static TLS block. */
 static inline __attribute__((always_inline)) uint64_t arch_tls(int64_t offset)
 {
@@ -116,6 +124,14 @@ static inline __attribute__((always_inline)) uint64_t arch_thread_pointer(void)
 
 	__asm__ volatile("mrs %0, tpidr_el0" : "=r"(tp));
 	return tp;
+}
+
+static inline __attribute__((always_inline)) uint64_t arch_stack_pointer(void)
+{
+	uint64_t sp;
+
+	__asm__ volatile("mov %0, sp" : "=r"(sp));
+	return sp;
 }
 
 static inline __attribute__((always_inline)) uint64_t arch_tls(int64_t offset)

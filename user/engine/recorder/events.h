@@ -185,8 +185,8 @@ static void *c_edge(void *const *args, unsigned int kind)
 		return not_recorded(!leave);
 	id = code == LOST ? LOST : c_function(live, (uint64_t)args[2], definition, !leave);
 	if (likely(!(id & VIZ_REC_REJECT)))
-		edge(live, id, current_frame(tstate) | 1, kind, code);
-	else if (id == LOST && !leave)
+		return edge(live, id, current_frame(tstate) | 1, kind, code);
+	if (id == LOST && !leave)
 		lost(live, 0);
 	return (void *)K.none;
 }

@@ -24,19 +24,22 @@ enum judgement {
 };
 
 /* @frame: of the call, or the one around it. */
-static NOINLINE int is_below(const struct viz_rec_thread *t, uint64_t frame)
+static NOINLINE int has_around(const struct viz_rec_thread *t, uint64_t frame)
 {
-	if (!t->dropped || RING_AREA.filter == VIZ_REC_FILTER_ALL)
-		return t->dropped != 0;
 	for (int n = 0; frame && n < 1000; n++, frame = word(frame, K.frame_previous))
 		if (((uint32_t)frame | 3) == (t->dropped | 1)) /* or a C function that it calls */
 			return 1;
 	return 0;
 }
 
+static INLINE int is_below(const struct viz_rec_thread *t, uint64_t frame)
+{
+	return t->dropped && (RING_AREA.filter == VIZ_REC_FILTER_ALL || has_around(t, frame));
+}
+
 /* @chain: where the frames around it begin. */
-static NOINLINE enum judgement begins(struct viz_rec_thread *t, uint64_t id, uint64_t frame,
-				      uint64_t chain)
+static inline enum judgement begins(struct viz_rec_thread *t, uint64_t id, uint64_t frame,
+				    uint64_t chain)
 {
 	if (t == RING_AREA.threads) /* stands for several threads */
 		return TAKEN;

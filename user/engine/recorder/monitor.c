@@ -21,7 +21,7 @@ static inline void *not_recorded(int can_disable)
 	return (void *)KEEP_PAGE.disable;
 }
 
-static INLINE uint64_t ask_tstate(void)
+static uint64_t ask_tstate(void)
 {
 	return K.current_tstate ? ((uint64_t(*)(void))K.current_tstate)() : arch_tls(K.tls);
 }
@@ -42,24 +42,17 @@ static void say_inside(struct viz_rec_live *live, uint64_t code_id)
 		say(live, VIZ_RECORD_INSIDE, (uint32_t)code_id);
 }
 
-#ifdef MORE /* less code before less time: more of it has to find room */
-#define SHORT_WAY NOINLINE
-#else
-#define SHORT_WAY INLINE
-#endif
-
-/* @inside: the id word of the code where a C function is called; else 0. */
-static SHORT_WAY void edge(struct viz_rec_live *live, uint64_t id, uint64_t frame,
+/* @inside: the id word of the code where a C function is called; else 0. Returns None. */
+static NOINLINE void *edge(struct viz_rec_live *live, uint64_t id, uint64_t frame,
 			   unsigned int kind, uint64_t inside)
 {
 	struct viz_rec_thread *thread = (struct viz_rec_thread *)live->thread;
 	int leave = (kind & 15) == VIZ_RECORD_LEAVE;
 	uint64_t what = frame << 32 | (uint32_t)id;
 
-	if (unlikely(RING_AREA.filter) &&
-	    !(leave ? ends(thread, frame, frame & ~1ULL)
-		    : begins(thread, id, frame, frame & ~1ULL) == TAKEN))
-		return;
+	if (RING_AREA.filter && !(leave ? ends(thread, frame, frame & ~1ull)
+					: begins(thread, id, frame, frame & ~1ull) == TAKEN))
+		return (void *)K.none;
 	if (unlikely(RING_AREA.chains)) {
 		uint64_t caller = frame & 1 ? frame - 1 : caller_of(frame);
 
@@ -70,18 +63,20 @@ static SHORT_WAY void edge(struct viz_rec_live *live, uint64_t id, uint64_t fram
 	}
 	if (inside && !leave && room(live, 2))
 		say_inside(live, inside);
-	if (likely(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))
-		return;
-	if (!leave) /* vizbpf will not know of it */
-		ends(thread, frame, 0);
-	lost(live, leave);
+	if (unlikely(!(leave ? put_leave(live, kind, what) : put_enter(live, kind, what)))) {
+		if (!leave) /* vizbpf will not know of it */
+			ends(thread, frame, 0);
+		lost(live, leave);
+	}
+	return (void *)K.none;
 }
 
 #ifdef MORE
 #include "events.h"
 #endif
 
-static INLINE void *monitor(void *const *args, unsigned int kind, int can_disable)
+/* Every way that there is. */
+static NOINLINE void *monitor_any(void *const *args, unsigned int kind, int can_disable)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
 	uint64_t code = (uint64_t)args[0], tstate, id;
@@ -90,13 +85,32 @@ static INLINE void *monitor(void *const *args, unsigned int kind, int can_disabl
 		return not_recorded(can_disable);
 	tstate = current_tstate();
 	id = admit(live, word(tstate, K.tstate_native), code);
-	if (unlikely(id & VIZ_REC_REJECT)) {
-		if (id != LOST)
-			return not_recorded(can_disable);
-		lost(live, (kind & 15) == VIZ_RECORD_LEAVE);
-		return (void *)K.none;
-	}
-	edge(live, id, current_frame(tstate), kind, 0);
+	if (likely(!(id & VIZ_REC_REJECT)))
+		return edge(live, id, current_frame(tstate), kind, 0);
+	if (id != LOST)
+		return not_recorded(can_disable);
+	lost(live, (kind & 15) == VIZ_RECORD_LEAVE);
+	return (void *)K.none;
+}
+
+/* The usual way, which calls nothing and so needs to save no register. */
+static INLINE void *monitor(void *const *args, unsigned int kind)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	uint64_t code = (uint64_t)args[0], tstate, frame;
+	const struct viz_rec_codeslot *e = usual_place(code);
+
+	if (unlikely(!live->ring) || unlikely(!KEEP_PAGE.holder))
+		return monitor_any(args, kind, 1);
+	tstate = *(uint64_t *)KEEP_PAGE.holder;
+	if (unlikely(live->key != word(tstate, K.tstate_native)) || unlikely(e->code != code) ||
+	    unlikely(e->id & VIZ_REC_REJECT))
+		return monitor_any(args, kind, 1);
+	frame = current_frame(tstate);
+	if (unlikely(switches() | K.clock) || unlikely(live->head == live->limit))
+		return edge(live, e->id, frame, kind, 0);
+	put(live, arch_counter(), kind, frame << 32 | (uint32_t)e->id);
+	publish(live);
 	return (void *)K.none;
 }
 
@@ -104,37 +118,25 @@ static INLINE void *monitor(void *const *args, unsigned int kind, int can_disabl
 static void *on_start(void *self, void *const *args, long nr)
 {
 	(void)self, (void)nr;
-	return monitor(args, VIZ_RECORD_ENTER, 1);
+	return monitor(args, VIZ_RECORD_ENTER);
 }
 
 static void *on_return(void *self, void *const *args, long nr)
 {
 	(void)self, (void)nr;
-	return monitor(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
-}
-
-/* The others are rarer: one copy of the path does for them. */
-static NOINLINE void *monitor_any(void *const *args, unsigned int kind, int can_disable)
-{
-	return monitor(args, kind, can_disable);
+	return monitor(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE);
 }
 
 static void *on_resume(void *self, void *const *args, long nr)
 {
 	(void)self, (void)nr;
-	return monitor_any(args, ENTER_RESUME << 4 | VIZ_RECORD_ENTER, 1);
+	return monitor(args, ENTER_RESUME << 4 | VIZ_RECORD_ENTER);
 }
 
 static void *on_throw(void *self, void *const *args, long nr)
 {
 	(void)self, (void)nr;
 	return monitor_any(args, (ENTER_RESUME | ENTER_THROW) << 4 | VIZ_RECORD_ENTER, 0);
-}
-
-static void *on_yield(void *self, void *const *args, long nr)
-{
-	(void)self, (void)nr;
-	return monitor_any(args, LEAVE_FRAME << 4 | VIZ_RECORD_LEAVE, 1);
 }
 
 static void *on_unwind(void *self, void *const *args, long nr)
@@ -279,7 +281,7 @@ static enum viz_rec_step register_callbacks(void)
 	WATCH(RESUME, "PY_RESUME", on_resume);
 	WATCH(THROW, "PY_THROW", on_throw);
 	WATCH(RETURN, "PY_RETURN", on_return);
-	WATCH(YIELD, "PY_YIELD", on_yield);
+	WATCH(YIELD, "PY_YIELD", on_return);
 	WATCH(UNWIND, "PY_UNWIND", on_unwind);
 #ifdef MORE
 	if (K.c_functions) { /* the interpreter wants all three or none */

@@ -30,6 +30,7 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 #define NOINLINE __attribute__((noinline))
+#define COLD __attribute__((noinline, cold)) /* small rather than fast */
 #define INLINE inline __attribute__((always_inline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -89,6 +90,12 @@ static INLINE uint64_t now(void)
 	return unlikely(K.clock) ? vdso_clock() : arch_counter();
 }
 
+/* What vizbpf can change at any time, and what takes a record the longer way. */
+static INLINE uint64_t switches(void)
+{
+	return RING_AREA.filter | RING_AREA.chains | RING_AREA.min_ticks;
+}
+
 /* Of the variant: where the slot points to while recording, 0: nowhere; the end
  * (entry.h). */
 static uint64_t slot_while_recording(void);
@@ -108,11 +115,12 @@ static INLINE struct viz_rec_event *event_at(const struct viz_rec_live *live, ui
 
 static INLINE void put(struct viz_rec_live *live, uint64_t when, unsigned int kind, uint64_t what)
 {
-	struct viz_rec_event *event = event_at(live, live->head);
+	uint64_t head = live->head;
+	struct viz_rec_event *event = event_at(live, head);
 
 	event->when = when << 8 | kind;
 	event->what = what;
-	live->head++;
+	live->head = head + 1;
 }
 
 /* Goes on with the first part of the ring that is free. 0: none is. */
@@ -239,6 +247,19 @@ static struct viz_rec_thread *thread_place(struct viz_rec_ring *ring, uint32_t t
 	return &ring->threads[0];
 }
 
+enum { STACK_SAME = 64 << 10 };
+
+/* What the thread has: nothing to be done above live->roomy, three times of what has to be free
+ * above the floor before recording goes on after a pause. */
+static void take_stack(struct viz_rec_live *live, const struct viz_rec_thread *t)
+{
+	uint64_t quarter = (t->top - t->floor) / 4;
+
+	live->floor = t->floor;
+	live->top = t->top;
+	live->roomy = t->floor + 3 * (quarter < STACK_SAME ? quarter : STACK_SAME);
+}
+
 /* Another thread than the one that wrote last. Returns 0 if the ring has no
  * room to say so. */
 static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key)
@@ -251,8 +272,7 @@ static NOINLINE int switch_thread(struct viz_rec_live *live, uint64_t key)
 	uint32_t enters = t->lost_enter - t->told_enter, leaves = t->lost_leave - t->told_leave;
 
 	live->thread = (uint64_t)t;
-	live->floor = t->floor;
-	live->top = t->top;
+	take_stack(live, t);
 	if (!room(live, 2))
 		return 0;
 	say(live, VIZ_RECORD_THREAD, (uint64_t)(t - ring->threads) << 32 | tid);
@@ -371,6 +391,16 @@ static inline uint64_t home(uint64_t code)
 	return (code * 0x9e3779b97f4a7c15ull) >> 48; /* VIZ_REC_CODES places */
 }
 
+/* Where the code object is if no other was there before it. Not to be read too early: while
+ * LIVE.ring is 0 there is no ring, which the compiler cannot know. */
+static INLINE const struct viz_rec_codeslot *usual_place(uint64_t code)
+{
+	const struct viz_rec_codeslot *place = &RING_AREA.codes[home(code)];
+
+	__asm__("" : "+r"(place));
+	return place;
+}
+
 /* The id word of @key; or LOST, and a place for it, 0: there is none. */
 static uint64_t find(uint64_t key, struct viz_rec_codeslot **place)
 {
@@ -439,7 +469,7 @@ static NOINLINE uint64_t admit_slowly(struct viz_rec_live *live, uint64_t key, u
 /* Makes sure that the reader knows the thread and the code object. */
 static INLINE uint64_t admit(struct viz_rec_live *live, uint64_t key, uint64_t code)
 {
-	struct viz_rec_codeslot *e = &RING_AREA.codes[home(code)];
+	const struct viz_rec_codeslot *e = usual_place(code);
 
 	if (likely(live->key == key && e->code == code))
 		return e->id;

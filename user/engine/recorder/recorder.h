@@ -150,7 +150,7 @@ struct viz_rec_live {
 	uint64_t thread; /* its struct viz_rec_thread */
 	uint64_t generation;
 	/* WRAP: recording goes on while the stack pointer is in [floor, top) */
-	uint64_t floor, top;
+	uint64_t floor, top, roomy;
 	uint64_t paused; /* key of the thread that stepped back */
 	uint64_t paused_above; /* the slot is set again when it returns above this */
 	uint64_t hand; /* place of the sweep for dead code objects */

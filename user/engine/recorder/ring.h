@@ -125,7 +125,7 @@ static INLINE uint64_t current_frame(uint64_t tstate)
 								    : word(frame, K.cframe_current);
 }
 
-static inline uint64_t code_of(uint64_t frame)
+static INLINE uint64_t code_of(uint64_t frame)
 {
 	return word(frame, K.frame_code) & (K.tagged ? ~3ull : ~0ull);
 }

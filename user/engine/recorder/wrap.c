@@ -24,15 +24,7 @@ static uint64_t stack_below(uint64_t sp, uint64_t most)
 	return size;
 }
 
-enum { STACK_LOOK = 512 << 10, STACK_SAME = 64 << 10 };
-
-/* What has to be free above the floor before recording goes on after a pause. */
-static inline uint64_t headroom(const struct viz_rec_live *live)
-{
-	uint64_t quarter = (live->top - live->floor) / 4;
-
-	return quarter < STACK_SAME ? quarter : STACK_SAME;
-}
+enum { STACK_LOOK = 512 << 10 };
 
 /*
  * From 3.11 on the interpreter runs Python-to-Python calls without C stack
@@ -44,21 +36,25 @@ static inline uint64_t headroom(const struct viz_rec_live *live)
 static NOINLINE int stack_suffices(struct viz_rec_live *live, uint64_t sp)
 {
 	struct viz_rec_thread *t = (struct viz_rec_thread *)live->thread;
-	uint64_t left;
+	uint64_t left, margin;
+	int fresh;
 
 	if (live->top && sp >= live->top && sp - live->top < STACK_SAME &&
 	    stack_below(sp, sp - live->top + 4096) > sp - live->top) {
-		live->top = t->top = sp + 1;
+		t->top = sp + 1;
+		take_stack(live, t);
 		return 1;
 	}
 	left = stack_below(sp, STACK_LOOK);
-	if (!live->top || sp >= live->top || live->top - sp > (1ull << 30)) {
-		t->margin = left / 2;
-		t->top = live->top = sp + 1;
-	}
-	if (left < t->margin + 4096)
+	fresh = !live->top || sp >= live->top || live->top - sp > (1ull << 30);
+	margin = fresh ? left / 2 : t->margin;
+	if (left < margin + 4096)
 		return 0;
-	t->floor = live->floor = sp - (left - t->margin);
+	if (fresh)
+		t->top = sp + 1;
+	t->margin = margin;
+	t->floor = sp - (left - t->margin);
+	take_stack(live, t);
 	return 1;
 }
 
@@ -74,7 +70,7 @@ static NOINLINE void pause(struct viz_rec_live *live, uint64_t key)
 		return;
 	*slot = K.slot_original;
 	live->paused = key;
-	live->paused_above = live->floor + headroom(live);
+	live->paused_above = live->floor + (live->roomy - live->floor) / 3;
 	say(live, VIZ_RECORD_PAUSE, 0);
 }
 
@@ -94,70 +90,10 @@ static inline uint64_t thread_key(uint64_t tstate)
 						 : arch_thread_pointer();
 }
 
+/* A call that is recorded: what has to be known when it ends. */
 struct entered {
-	uint64_t key, code, generation, what, tstate, caller;
-	struct viz_rec_thread *thread;
+	uint64_t key, code, generation, what, caller;
 };
-
-enum entry {
-	PASS_ON, /* and forget it */
-	WATCH, /* not recorded; after a pause recording may go on when it has ended */
-	DROPS, /* not recorded, nor is what it calls */
-	RECORDED,
-};
-
-/* A call that is not recorded uses C stack all the same. */
-static NOINLINE enum entry not_recorded(struct viz_rec_live *live, uint64_t sp)
-{
-	return sp - live->floor < 3 * headroom(live) ? WATCH : PASS_ON;
-}
-
-/* Records the beginning of a call. */
-static INLINE enum entry enter(struct viz_rec_live *live, struct entered *in, uint64_t frame,
-			       int thrown, uint64_t sp)
-{
-	int owner = K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
-	unsigned int flags = (owner == 1 ? ENTER_RESUME : 0) | (thrown ? ENTER_THROW : 0);
-	uint64_t id;
-
-	in->code = code_of(frame);
-	id = admit(live, in->key, in->code);
-	if (unlikely(id == GONE))
-		return PASS_ON;
-	if (unlikely(sp - live->floor >= live->top - live->floor) && !stack_suffices(live, sp)) {
-		pause(live, in->key);
-		return PASS_ON;
-	}
-	if (unlikely(id >> 32)) {
-		if (id == LOST)
-			lost(live, 0);
-		if (id & VIZ_REC_REJECT || (id & VIZ_REC_GENERATOR && owner == 0))
-			return not_recorded(live, sp);
-	}
-	in->generation = live->generation;
-	in->thread = (struct viz_rec_thread *)live->thread;
-	in->what = frame << 32 | (uint32_t)id;
-	if (unlikely(RING_AREA.filter)) {
-		/* 3.11 links the frame after it has called us */
-		enum judgement judgement =
-			begins(in->thread, id, frame,
-			       K.frame_owner != VIZ_REC_ABSENT ? current_frame(in->tstate) : frame);
-
-		if (judgement != TAKEN)
-			return judgement == DROPPED ? DROPS : not_recorded(live, sp);
-	}
-	if (unlikely(RING_AREA.chains)) {
-		/* 3.11 links the frame after it has called us */
-		in->caller = K.frame_owner != VIZ_REC_ABSENT ? current_frame(in->tstate)
-							     : word(frame, K.frame_previous);
-		in->caller = chain(live, frame, in->caller);
-	}
-	if (likely(put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in->what)))
-		return RECORDED;
-	ends(in->thread, frame, 0);
-	lost(live, 0);
-	return not_recorded(live, sp);
-}
 
 /* @sp: of a call that has ended. */
 static INLINE void resume_if_unwound(struct viz_rec_live *live, uint64_t key, uint64_t sp)
@@ -166,7 +102,36 @@ static INLINE void resume_if_unwound(struct viz_rec_live *live, uint64_t key, ui
 		resume(live);
 }
 
-static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *result, uint64_t sp)
+/* The call is not recorded but uses C stack all the same: where that is short, recording may go on
+ * when it has ended. */
+static NOINLINE void *pass_on(void *a, void *b, void *c, uint64_t sp)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	uint64_t key;
+	void *result;
+
+	if (likely(sp >= live->roomy))
+		return ((eval_fn)K.eval)(a, b, c);
+	key = thread_key((uint64_t)a);
+	result = ((eval_fn)K.eval)(a, b, c);
+	if (live->ring)
+		resume_if_unwound(live, key, sp);
+	return result;
+}
+
+/* Says who calls where that is not the call before. Returns the caller that the reader knows. */
+static INLINE uint64_t chained(struct viz_rec_live *live, uint64_t tstate, uint64_t frame)
+{
+	uint64_t caller = K.frame_owner != VIZ_REC_ABSENT ? current_frame(tstate)
+							  : word(frame, K.frame_previous);
+
+	if (unlikely(live->innermost != caller))
+		return chain(live, frame, caller);
+	live->innermost = frame;
+	return caller;
+}
+
+static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *result)
 {
 	unsigned int flags = LEAVE_FRAME | (result ? 0 : LEAVE_RAISED);
 	uint64_t id;
@@ -186,39 +151,113 @@ static INLINE void leave(struct viz_rec_live *live, struct entered *in, void *re
 	}
 	if (unlikely(RING_AREA.filter))
 		ends((struct viz_rec_thread *)live->thread, in->what >> 32, 0);
-	if (unlikely(RING_AREA.chains))
+	if (likely(RING_AREA.chains))
 		live->innermost = in->caller;
 	if (unlikely(!put_leave(live, flags << 4 | VIZ_RECORD_LEAVE, in->what)))
 		lost(live, 1);
-	resume_if_unwound(live, in->key, sp);
+}
+
+/* How the frame came to be run. */
+static INLINE int owner_of(uint64_t frame)
+{
+	return K.frame_owner != VIZ_REC_ABSENT ? *(uint8_t *)(frame + K.frame_owner) : 0;
+}
+
+/* The thread and the code object are known to the reader, and nothing has rejected the call. */
+static NOINLINE void *record(void *a, void *b, void *c, uint64_t frame, uint64_t id, uint64_t sp)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	int owner = owner_of(frame);
+	int thrown = (int)(uint64_t)(K.frame_arg0 ? b : c);
+	unsigned int flags = (owner == 1 ? ENTER_RESUME : 0) | (thrown ? ENTER_THROW : 0);
+	struct entered in = {.key = live->key,
+			     .code = code_of(frame),
+			     .generation = live->generation,
+			     .what = frame << 32 | (uint32_t)id};
+	void *result;
+
+	if (unlikely(id & VIZ_REC_GENERATOR) && owner == 0)
+		return pass_on(a, b, c, sp);
+	if (likely(RING_AREA.chains))
+		in.caller = chained(live, (uint64_t)a, frame);
+	if (unlikely(!put_enter(live, flags << 4 | VIZ_RECORD_ENTER, in.what))) {
+		ends((struct viz_rec_thread *)live->thread, frame, 0);
+		lost(live, 0);
+		return pass_on(a, b, c, sp);
+	}
+	result = ((eval_fn)K.eval)(a, b, c);
+	if (unlikely(!live->ring))
+		return result;
+	leave(live, &in, result);
+	resume_if_unwound(live, in.key, sp);
+	return result;
+}
+
+/* The same where calls are judged by those around them. */
+static NOINLINE void *judge(void *a, void *b, void *c, uint64_t frame, uint64_t id, uint64_t sp)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	struct viz_rec_thread *thread = (struct viz_rec_thread *)live->thread;
+	uint64_t generation = live->generation, key = live->key;
+	enum judgement judgement = BELOW;
+	void *result;
+
+	if (!(id & VIZ_REC_GENERATOR) || owner_of(frame))
+		/* 3.11 links the frame after it has called us */
+		judgement = begins(thread, id, frame,
+				   K.frame_owner != VIZ_REC_ABSENT ? current_frame((uint64_t)a)
+								   : frame);
+	if (judgement == TAKEN)
+		return record(a, b, c, frame, id, sp);
+	if (judgement == BELOW)
+		return pass_on(a, b, c, sp);
+	result = ((eval_fn)K.eval)(a, b, c);
+	if (unlikely(!live->ring))
+		return result;
+	if (likely(generation == live->generation))
+		ends(thread, frame, 0);
+	resume_if_unwound(live, key, sp);
+	return result;
+}
+
+/* A thread or a code object is new, or the stack is to be looked at. */
+static COLD void *wrap_slowly(void *a, void *b, void *c, uint64_t frame, uint64_t sp)
+{
+	struct viz_rec_live *live = &LIVE_PAGE;
+	uint64_t key = thread_key((uint64_t)a), id;
+
+	if (!live->ring && !without_ring())
+		return ((eval_fn)K.eval)(a, b, c);
+	id = admit(live, key, code_of(frame));
+	if (id == GONE)
+		return ((eval_fn)K.eval)(a, b, c);
+	if (sp - live->floor >= live->top - live->floor && !stack_suffices(live, sp)) {
+		pause(live, key);
+		return ((eval_fn)K.eval)(a, b, c);
+	}
+	if (id == LOST)
+		lost(live, 0);
+	if (id & VIZ_REC_REJECT)
+		return pass_on(a, b, c, sp);
+	return RING_AREA.filter ? judge(a, b, c, frame, id, sp) : record(a, b, c, frame, id, sp);
 }
 
 void *wrap(void *a, void *b, void *c)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
-	uint64_t frame = (uint64_t)(K.frame_arg0 ? a : b);
-	int thrown = (int)(uint64_t)(K.frame_arg0 ? b : c);
-	uint64_t sp = (uint64_t)__builtin_frame_address(0);
-	struct entered in = {.key = thread_key((uint64_t)a), .tstate = (uint64_t)a};
-	enum entry entry;
-	void *result;
+	uint64_t frame = (uint64_t)(K.frame_arg0 ? a : b), code = code_of(frame);
+	uint64_t sp = arch_stack_pointer(), id;
+	const struct viz_rec_codeslot *e = usual_place(code);
 
-	if (unlikely(!live->ring) && !without_ring())
+	if (unlikely(!live->ring) || unlikely(live->key != thread_key((uint64_t)a)) ||
+	    unlikely(e->code != code) || unlikely(sp - live->roomy >= live->top - live->roomy))
+		return wrap_slowly(a, b, c, frame, sp);
+	id = e->id;
+	if (unlikely(id & VIZ_REC_REJECT))
 		return ((eval_fn)K.eval)(a, b, c);
-	entry = enter(live, &in, frame, thrown, sp);
-	if (entry == PASS_ON)
-		return ((eval_fn)K.eval)(a, b, c);
-	result = ((eval_fn)K.eval)(a, b, c);
-	if (unlikely(!live->ring))
-		return result;
-	if (likely(entry == RECORDED)) {
-		leave(live, &in, result, sp);
-		return result;
-	}
-	if (entry == DROPS && in.generation == live->generation)
-		ends(in.thread, in.what >> 32, 0);
-	resume_if_unwound(live, in.key, sp);
-	return result;
+	if (unlikely(RING_AREA.filter))
+		return judge(a, b, c, frame, id, sp);
+	return record(a, b, c, frame, id, sp);
 }
 
 static uint64_t slot_while_recording(void)
