@@ -92,6 +92,12 @@ void viz_interpreter_watch__await(struct viz_interpreter_watch *w)
 		viz_debug(VIZ_LOG_PROBE, "pid %d: %s", w->interp->pid, why);
 }
 
+void viz_interpreter_watch__begun(struct viz_interpreter_watch *w)
+{
+	w->awaited = false;
+	w->until = 0;
+}
+
 void viz_interpreter_watch__tick(struct viz_interpreter_watch *w)
 {
 	uint64_t patience = w->nr_coming ? LOST * (uint64_t)MORE_NS : 0;

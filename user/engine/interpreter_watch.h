@@ -32,6 +32,8 @@ void viz_interpreter_watch__expect(struct viz_interpreter_watch *w);
  * waits until viz_probes__await_interpreter() says that it need not. Nothing is stopped for it.
  */
 void viz_interpreter_watch__await(struct viz_interpreter_watch *w);
+/* It need not any more: the probe goes at one of the next ticks. */
+void viz_interpreter_watch__begun(struct viz_interpreter_watch *w);
 /* VIZ_INTERP_COMING: expects; VIZ_SLOT_EMPTY: one less is coming. */
 void viz_interpreter_watch__told(struct viz_interpreter_watch *w, const struct viz_guard *rec);
 /* About ten times a second: ends a wait that is over. */

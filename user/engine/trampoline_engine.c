@@ -42,14 +42,14 @@ static void look_for_greenlets(struct recording *r)
 /* ---- the engine ---- */
 
 /* Forks, exits, custom events, new interpreters come from the kernel; calls do not. */
-static int watch_process(struct viz_session *s, struct viz_target *t)
+static int watch_process(struct viz_session *s, struct viz_target *t, uint32_t more_flags)
 {
 	const struct viz_build *b = t->interp.build;
 	unsigned int index = viz_builds__index(s->builds, b);
 	struct viz_process_info info = {
 		.build = index,
 		.bias = t->interp.bias,
-		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_INSIDE |
+		.flags = VIZ_PROC_ACTIVE | VIZ_PROC_INSIDE | more_flags |
 			 (s->opt->select.follow ? VIZ_PROC_FOLLOW : 0) |
 			 (t->switches ? VIZ_PROC_SWITCHES : 0),
 	};
@@ -150,19 +150,27 @@ void viz_engine__say_missing(struct viz_session *s, struct viz_target *t)
 	p->limits = viz_trace__string(s->trace, text);
 }
 
+static void set_flag(struct recording *r, uint32_t flag, bool on)
+{
+	struct viz_process_info info;
+
+	if (viz_probes__get_process(r->s->probes, r->t->pid, &info))
+		return;
+	info.flags = on ? info.flags | flag : info.flags & ~flag;
+	viz_probes__set_process(r->s->probes, r->t->pid, &info);
+}
+
 /* Whether a child that it forks waits until it has been looked at. */
 static void children_wait(struct recording *r, bool wait)
 {
 	struct viz_session *s = r->s;
 	const struct viz_build *b = r->t->interp.build;
-	struct viz_process_info info;
 
-	if (!s->opt->select.follow || viz_probes__get_process(s->probes, r->t->pid, &info))
+	if (!s->opt->select.follow)
 		return;
 	if (wait)
 		viz_fork_watch__add(s->probes, b, &s->forks_watched[viz_builds__index(s->builds, b)]);
-	info.flags = wait ? info.flags | VIZ_PROC_ALONE : info.flags & ~VIZ_PROC_ALONE;
-	viz_probes__set_process(s->probes, r->t->pid, &info);
+	set_flag(r, VIZ_PROC_ALONE, wait);
 }
 
 /* The next call waits until its ring is open. Nobody calls at this moment. */
@@ -172,6 +180,15 @@ static void await_call(struct recording *r)
 	children_wait(r, true);
 }
 
+/* Looks whether that is over. */
+static void has_begun(struct recording *r)
+{
+	if (!r->watch.awaited || !r->tramp || viz_trampoline__is_armed(r->tramp, 0))
+		return;
+	children_wait(r, false);
+	viz_interpreter_watch__begun(&r->watch);
+}
+
 /*
  * The memory that an idle process will record in is its own until it is opened here, which is some
  * milliseconds after its next call: too late if that is one of its last. A busy one begins at once.
@@ -179,9 +196,10 @@ static void await_call(struct recording *r)
 static void watch_if_idle(struct recording *r)
 {
 	const struct timespec nap = {.tv_nsec = BEGINS_NS / BEGINS_LOOKS};
+	struct viz_session *s = r->s;
 
 	/* a probe for each of many would take long to be put there, and to be taken away */
-	if (viz_select__open(&r->s->opt->select) || r->s->nr_active > IDLE_WATCHED)
+	if (viz_select__open(&s->opt->select) || s->nr_active > IDLE_WATCHED)
 		return;
 	for (int i = 0; i < BEGINS_LOOKS; i++) {
 		if (!viz_trampoline__is_armed(r->tramp, 0))
@@ -194,24 +212,35 @@ static void watch_if_idle(struct recording *r)
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
 {
 	struct recording *r = new_recording(s, t);
+	uint64_t state;
+	bool runs;
 	int err;
 
 	if (!r)
 		return -ENOMEM;
 	viz_switches__look(s, t);
-	err = watch_process(s, t);
+	runs = viz_interpreter__states(&t->interp, &state, 1) > 0;
+	/* it stops on its way to its first call as long as nothing waits for that here */
+	err = watch_process(s, t, runs ? 0 : VIZ_PROC_WANTED);
 	if (err)
 		return viz_why(why, why_size, err, "cannot attach to pid %d: %s", t->pid,
 			       strerror(-err));
+	/* it was not held, and may end soon */
+	if (runs && s->ready)
+		await_call(r);
 	err = try_attach(r, why, why_size);
 	if (is_refusal(err))
 		return fall_back(s, t, why);
 	/* a program that is being started: its first call is waited for */
-	if (err == -EAGAIN) {
+	if (err == -EAGAIN)
 		viz_interpreter_watch__expect(&r->watch);
+	if (!runs)
+		set_flag(r, VIZ_PROC_WANTED, false);
+	if (err == -EAGAIN)
 		return 0;
-	}
-	if (!err)
+	if (!err && runs && s->ready)
+		has_begun(r);
+	else if (!err)
 		watch_if_idle(r);
 	return err;
 }
@@ -291,7 +320,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 	r = new_recording(s, child);
 	if (!r)
 		return -ENOMEM;
-	err = child->replaced ? 0 : watch_process(s, child);
+	err = child->replaced ? 0 : watch_process(s, child, 0);
 	if (!err && from && from->tramp)
 		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
 	if (r->tramp)
@@ -399,10 +428,7 @@ static void take_first_call(struct recording *r, uint64_t interp)
 	else
 		viz_probes__await_interpreter(r->s->probes, r->t->pid, interp,
 					      r->tramp && viz_trampoline__is_armed(r->tramp, interp));
-	if (r->watch.awaited && r->tramp && !viz_trampoline__is_armed(r->tramp, 0)) {
-		children_wait(r, false);
-		r->watch.awaited = false;
-	}
+	has_begun(r);
 }
 
 static void interpreter(struct viz_session *s, struct viz_target *t, const struct viz_guard *rec)
