@@ -9,6 +9,7 @@
  */
 #include "emit.h"
 #include "fast.h"
+#include "getitem.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -101,6 +102,11 @@ static PyObject *hook(void *tstate, void *frame, int throwing)
 		give_back();
 	else if (viz_python >= 0x030b00 && (uintptr_t)__builtin_frame_address(0) < stack_limit())
 		return step_back(t, tstate, frame, throwing);
+	if (viz_getitem_escapes) {
+		viz_getitem__call(tstate);
+		if (t && !viz_names__find(code))
+			viz_getitem__keep_general(code);
+	}
 	if (!t || is_creation(frame, code))
 		return default_eval(tstate, frame, throwing);
 	if (throwing) {
@@ -123,8 +129,7 @@ bool viz_eval__can(void)
 	if (viz_python < 0x030900 || viz_python >= 0x030c00 || viz_recorder.with_c ||
 	    viz_recorder.log_args)
 		return false;
-	/* 3.11.0 to 3.11.3 inline a specialised __getitem__ all the same (gh-104405) */
-	if (viz_python >= 0x030b00 && viz_python < 0x030b04)
+	if (!viz_getitem__can())
 		return false;
 	if (!default_eval) {
 		interpreter_get = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyInterpreterState_Get");
@@ -142,6 +147,10 @@ bool viz_eval__can(void)
 
 int viz_eval__start(void)
 {
+	/* of an earlier recording, whose counters have run down since */
+	for (uint32_t i = 0; viz_getitem_escapes && i < viz_recorder.seen.nr_funcs; i++)
+		if (viz_recorder.seen.funcs[i].code)
+			viz_getitem__keep_general(viz_recorder.seen.funcs[i].code);
 	set_eval(interpreter_get(), hook);
 	return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The recorder as Python sees it: functions of vizbpf._native whose callers are in tracer.py. */
 #include "emit.h"
+#include "getitem.h"
 #include "recorder.h"
 
 #include <errno.h>
@@ -441,5 +442,7 @@ PyMethodDef viz_recorder_methods[] = {
 	VIZ_METHOD("_shield", recorder_shield, METH_NOARGS, ""),
 	VIZ_METHOD("_unshield", recorder_unshield, METH_O, ""),
 	VIZ_METHOD("_thread_hook", viz_profile__thread_hook, METH_FASTCALL, ""),
+	VIZ_METHOD("_forget_specialised", viz_getitem__forget, METH_O, ""),
+	VIZ_METHOD("_keep_general", viz_getitem__prepare, METH_O, ""),
 	{NULL, NULL, 0, NULL},
 };

@@ -146,6 +146,10 @@ class VizTracer:
         self.enable = True
         if sys.version_info < (3, 12):
             threading.setprofile(_native._thread_hook)
+        if (3, 11) <= sys.version_info < (3, 11, 4) and self.ignore_c_function:
+            from . import getitem
+
+            getitem.prepare()
         try:
             _native._start()
         except BaseException:

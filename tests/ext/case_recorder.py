@@ -64,6 +64,66 @@ def test_exact_with_arguments():
     _same(sample.everything, log_func_args=True, log_func_retval=True)
 
 
+class _Items:
+    def __getitem__(self, i):
+        return sample.leaf(i)
+
+
+class _More(_Items):
+    pass
+
+
+def _subscripts(n, *objects):
+    for i in range(n):
+        for thing in objects:
+            thing[0]
+
+
+def _late(n, thing):
+    for i in range(n):
+        if i == n - 1:
+            for _ in range(9):
+                thing[i]
+
+
+_Made = type("_Made", (), {"__getitem__": lambda self, i: sample.leaf(i)})
+
+
+def test_subscripts_of_every_temperature():
+    # Specialised before the recording, in it, when other types have been there, in code that runs
+    # already, between two recordings, at an instruction that had never run.
+    def program():
+        _subscripts(300, _Items())
+        _subscripts(100, [1], {0: 1}, _Items(), (1,), "a", _More())
+        _late(200, _Items())
+        _subscripts(200, [1])
+        _subscripts(50, _Made())
+        thread = threading.Thread(target=_subscripts, args=(100, _More()))
+        thread.start()
+        thread.join()
+
+    expected = 300 + 200 + 9 + 50 + 100
+    for warm in (False, True):
+        if warm:
+            program()
+        seen = collections.Counter(short(n) for n in names(recorded(program, ignore_c_function=True)))
+        assert seen["leaf"] == expected, (warm, seen)
+        assert seen["__getitem__"] == expected - 50, (warm, seen)
+    tracer = vizbpf.VizTracer(verbose=0, register_global=False, ignore_c_function=True)
+    thing = _Items()
+    for i in range(300):
+        if i in (100, 150, 250):
+            (tracer.stop if i == 150 else tracer.start)()
+        thing[i]
+        if i == 200:
+            _subscripts(9000, [1], thing)
+    tracer.stop()
+    tracer.parse()
+    seen = collections.Counter(short(n) for n in names(tracer.data))
+    tracer.clear()
+    assert seen["__getitem__"] == 100, seen
+
+
 def test_slices_nest():
     trace = recorded(sample.everything)
     by_thread = collections.defaultdict(list)
