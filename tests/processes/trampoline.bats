@@ -22,24 +22,6 @@ engine_of() { # TRACE
 	"$HERE/trace.py" "$1" processes | cut -d' ' -f4 | sort -u
 }
 
-# What an eval function's own address space is filled up with: the zero tails of its code.
-FULL='
-import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-for line in open("/proc/self/maps"):
-    where, mode, offset, device, inode = line.split()[:5]
-    start, end = (int(x, 16) for x in where.split("-"))
-    if mode != "r-xp" or inode == "0":
-        continue
-    page = end - 4096
-    data = ctypes.string_at(page, 4096)
-    tail = 4096 - len(data.rstrip(b"\0"))
-    if tail and not libc.mprotect(page, 4096, 7):
-        ctypes.memset(end - tail, 0xcc, tail)
-        libc.mprotect(page, 4096, 5)
-'
-
 @test "the first call of a program that is started is recorded, on every version" {
 	local python nr=0
 
@@ -96,14 +78,21 @@ END
 	[ "$(calls_of a.json one)" -eq 4 ]
 }
 
-@test "no room for the recorder: another engine takes over, with the reason" {
-	start_target "$FULL$BUSY"
-	start_vizbpf --engine trampoline -p "$TARGET" -d 1 -o a.json
-	wait "$TRACER"
-	grep -q "engine trampoline cannot record it (there is no room.*, eval takes over" messages
-	[ "$(engine_of a.json)" = eval ]
-	[ "$(calls_of a.json leaf)" -gt 0 ]
-	end_target
+@test "the recorder cannot be had: another engine takes over, with the reason, asked for or not" {
+	local engine
+
+	for engine in trampoline auto; do
+		start_target "
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+$BUSY"
+		start_vizbpf --engine "$engine" -p "$TARGET" -d 1 -o a.json
+		wait "$TRACER"
+		grep -q "its limit of file sizes (ulimit -f) is below" messages
+		[ "$(engine_of a.json)" = eval ]
+		[ "$(calls_of a.json leaf)" -gt 0 ]
+		end_target
+	done
 }
 
 @test "the target is denied memory: another engine takes over while it is recorded" {
