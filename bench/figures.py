@@ -5,6 +5,7 @@ Each function takes a Setting and returns {name: number}; what cannot be measure
 that says why.
 """
 import glob
+import gzip
 import os
 import re
 import statistics
@@ -264,20 +265,44 @@ def formatter(setting):
     return result
 
 
+def sizes_of(setting, tool, program):
+    """Bytes a call of one recording, to .json.gz while it runs; what it is as JSON is counted."""
+    path, bare = setting.path("sizes.json.gz"), setting.path("bare.json.gz")
+    tools.measure(tool, program, 1, path)
+    with gzip.open(path) as file:
+        text = file.read()
+    names = re.findall(rb'"ph":"X".*"name":"((?:[^"\\]|\\.)*)"', text)
+    calls, name = len(names), sum(map(len, names)) / len(names)
+    end = text.rindex(b'\n],\n"viztracer_metadata":')
+
+    def converted(source, suffix, *options):
+        to = setting.path("sizes" + suffix)
+        subprocess.run([setting.vizbpf, "convert", "-q", *options, source, to], check=True)
+        return os.path.getsize(to) / calls
+
+    result = {"json": len(text) / calls, "json, of it the name": name,
+              "json, event without it": end / calls - name,
+              "json.gz": os.path.getsize(path) / calls,
+              "pftrace": converted(path, ".pftrace")}
+    subprocess.run([setting.vizbpf, "convert", "-q", "--no-sources", path, bare], check=True)
+    result["json.gz, no sources"] = os.path.getsize(bare) / calls
+    result["pftrace, no sources"] = converted(bare, ".pftrace")
+    return {"%s: %s" % (program, key): value for key, value in result.items()}
+
+
 def sizes(setting):
-    """Bytes a call of each format, of one recording of the methods program."""
+    """Bytes a call of each format, program by program, with and without the source files."""
     tool = tools.Vizbpf(setting.python, setting.vizbpf, "trampoline")
     if tool.absent():
         tool = tools.Vizbpf(setting.python, setting.vizbpf, "eval")
-    path = setting.path("sizes.json")
-    tools.measure(tool, "methods", 3, path)
-    calls = read_trace(path)["calls"]
-    result = {"json": os.path.getsize(path) / calls}
-    for suffix in ("json.gz", "pftrace"):
-        to = setting.path("sizes." + suffix)
-        subprocess.run([setting.vizbpf, "convert", path, to], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        result[suffix] = os.path.getsize(to) / calls
+    result = {}
+    for program in (("methods",) if setting.quick else
+                    ("recursion", "methods", "generators", "data", "threads", "processes",
+                     "pytest_package", "flask_gunicorn")):
+        try:
+            result.update(sizes_of(setting, tool, program))
+        except (Failed, subprocess.SubprocessError) as error:
+            result[program] = str(error)
     return result
 
 
@@ -321,5 +346,5 @@ FIGURES = {
     "idle -a": idle_cost,
     "more processes": many_processes,
     "formatter": formatter,
-    "bytes a call, methods": sizes,
+    "bytes a call": sizes,
 }
