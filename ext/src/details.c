@@ -7,6 +7,7 @@
 
 enum {
 	ARGS_SIZE = 1700,
+	ADDED_MAX = 3000, /* with them: room for the result is left, see write_detailed() */
 	LANES_MAX = 1 << 16,
 	LANE_NAME_MAX = 255,
 	/* above the largest thread id that Linux gives (PID_MAX_LIMIT) */
@@ -189,4 +190,41 @@ uint32_t viz_details__lane(void)
 	viz_error__drop();
 	PyErr_Restore(type, error, trace);
 	return lane;
+}
+
+/* The innermost call of a Python function that is shown. */
+static struct viz_frame *shown_call(const struct viz_thread *t)
+{
+	for (struct viz_frame *frame = t->top; frame-- > t->base;)
+		if (!(frame->flags & (VIZ_FRAME_HIDDEN | VIZ_FRAME_C)))
+			return frame;
+	return NULL;
+}
+
+void viz_details__add(struct viz_thread *t, const char *member)
+{
+	struct viz_frame *frame = shown_call(t);
+	size_t before = 0, more = strlen(member);
+	char *args = NULL;
+
+	if (!frame)
+		return;
+	if (frame->flags & VIZ_FRAME_DETAILS) {
+		args = frame->args;
+		before = args ? strlen(args) : 0;
+	}
+	if (before + more <= ADDED_MAX)
+		args = realloc(args, before + more + 2);
+	if (before + more > ADDED_MAX || !args) {
+		viz_recorder.texts_dropped++;
+		return;
+	}
+	if (before)
+		args[before++] = ',';
+	memcpy(args + before, member, more + 1);
+	frame->args = args;
+	if (!(frame->flags & VIZ_FRAME_DETAILS)) {
+		frame->lane = 0;
+		frame->flags |= VIZ_FRAME_DETAILS;
+	}
 }

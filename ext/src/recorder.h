@@ -250,6 +250,8 @@ int viz_recorder__keep_in(int fd, const char *process_name);
 char *viz_details__args(uint32_t func);
 bool viz_details__retval(struct viz_text *text, PyObject *value);
 uint32_t viz_details__lane(void);
+/* One more member of "args" of the function that runs in the thread. */
+void viz_details__add(struct viz_thread *t, const char *member);
 
 /* hooks */
 int viz_monitoring__start(PyObject *module);

@@ -212,6 +212,20 @@ static PyObject *recorder_add(PyObject *self, PyObject *const *args, Py_ssize_t 
 	Py_RETURN_NONE;
 }
 
+static PyObject *recorder_add_arg(PyObject *self, PyObject *text)
+{
+	struct viz_thread *t = viz_recorder.running ? viz_thread__current() : NULL;
+	Py_ssize_t size;
+	const char *member = PyUnicode_AsUTF8AndSize(text, &size);
+
+	(void)self;
+	if (!member)
+		return NULL;
+	if (t && !t->busy)
+		viz_details__add(t, member);
+	Py_RETURN_NONE;
+}
+
 static PyObject *recorder_write(PyObject *self, PyObject *args)
 {
 	struct viz_saved saved = {0, 0};
@@ -433,6 +447,7 @@ PyMethodDef viz_recorder_methods[] = {
 	VIZ_METHOD("_pause", recorder_pause, METH_O, ""),
 	VIZ_METHOD("_now", recorder_now, METH_NOARGS, ""),
 	VIZ_METHOD("_add", recorder_add, METH_FASTCALL, ""),
+	VIZ_METHOD("_add_arg", recorder_add_arg, METH_O, ""),
 	VIZ_METHOD("_write", recorder_write, METH_VARARGS, ""),
 	VIZ_METHOD("_keep_in", recorder_keep_in, METH_VARARGS, ""),
 	VIZ_METHOD("_recover", recorder_recover, METH_VARARGS, ""),

@@ -14,7 +14,7 @@ _SOURCE_MAX = 1 << 20  # bytes of one source file that are kept in the trace
 _SOURCES_MAX = 32 << 20  # of all of them
 
 
-def _base_time():
+def base_time():
     """CLOCK_REALTIME - CLOCK_MONOTONIC, ns: aligns traces of several hosts."""
     return time.time_ns() - time.monotonic_ns()
 
@@ -49,7 +49,7 @@ def _read_source(path, left):
 def metadata(overflow, sync_marker=None):
     from . import __version__
 
-    data = {"version": __version__, "overflow": overflow, "baseTimeNanoseconds": _base_time()}
+    data = {"version": __version__, "overflow": overflow, "baseTimeNanoseconds": base_time()}
     if sync_marker is not None:
         data["sync_marker"] = sync_marker
     return data

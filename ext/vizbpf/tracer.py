@@ -12,7 +12,7 @@ import sys
 import threading
 
 from . import _native, kept
-from .files import write_trace
+from .files import base_time, write_trace
 
 _current = None  # the tracer that is registered globally
 _running = None  # the tracer that records: one per process
@@ -98,6 +98,7 @@ class VizTracer:
         self._owns_record = False
         self._make_spool = None  # launch.py: returns the descriptor of an empty file, or None
         self._record = None  # kept.Record, else
+        self._afterfork = None
         if register_global:
             self.register_global()
 
@@ -370,6 +371,24 @@ class VizTracer:
         frame = sys._getframe(1)
         return VizEvent(self, event_name, frame.f_code.co_filename, frame.f_lineno)
 
+    def add_func_args(self, key, value):
+        """One more of the "args" of the function that calls this."""
+        text = _native._to_json(value)
+        _native._add_arg("%s:%s" % (json.dumps(str(key)[:200]), "null" if text is None else text))
+
+    def get_base_time(self):
+        """CLOCK_REALTIME - CLOCK_MONOTONIC, ns."""
+        return base_time()
+
+    def enable_thread_tracing(self):
+        """For a thread that was there before start(): needed in CPython 3.8 alone."""
+        if self.enable and sys.version_info < (3, 9):
+            sys.setprofile(_native._thread_hook)
+
+    def set_afterfork(self, callback, *args, **kwargs):
+        """callback(tracer, *args, **kwargs) is called in the child of a fork."""
+        self._afterfork = lambda: callback(self, *args, **kwargs)
+
     def set_sync_marker(self):
         self._sync_marker = self.getts()
 
@@ -467,6 +486,8 @@ def _after_fork():
         _owner._record = None  # the parent's
     if _current is not None:
         _current.parsed = False
+        if _current._afterfork is not None:
+            _current._afterfork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

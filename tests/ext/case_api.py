@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 
 import sample
 import vizbpf
@@ -221,6 +222,36 @@ def test_events_of_the_tracer():
     assert not {"never", "too late"} & set(names(trace))
 
 
+def test_arguments_that_a_function_adds():
+    tracer = _tracer(log_func_retval=True)
+
+    def adds(n):
+        tracer.add_func_args("list", [1, {"a": n}])
+        tracer.add_func_args("odd \"key\"", "\ud800\n")
+        sample.leaf(n)
+        if n == 2:
+            for i in range(40):
+                tracer.add_func_args("big%d" % i, "x" * 200)
+        return n
+
+    def nothing():
+        return sample.leaf(0)
+
+    tracer.start()
+    adds(1)
+    adds(2)
+    nothing()
+    tracer.stop()
+    tracer.add_func_args("late", 1)
+    tracer.parse()
+    one, two = [e["args"] for e in find(tracer.data, "adds")]
+    assert one == {"list": [1, {"a": 1}], "odd \"key\"": one["odd \"key\""], "return_value": "1"}, one
+    assert two["list"] == [1, {"a": 2}] and two["big0"] == "x" * 200 and two["return_value"] == "2", two
+    assert all(set(e["args"]) == {"return_value"} for name in ("leaf", "nothing") for e in find(tracer.data, name))
+    tracer.clear()
+    assert abs(tracer.get_base_time() - (time.time_ns() - time.monotonic_ns())) < 1e9
+
+
 def test_counters_and_objects():
     tracer = _tracer(ignore_c_function=True)
     tracer.start()
@@ -329,6 +360,22 @@ if pid:
 """ % os.path.dirname(sample.__file__))
     assert "child ['leaf']" in result.stdout, result
     assert "parent ['recursive', 'recursive', 'recursive', 'recursive']" in result.stdout, result
+
+
+def test_afterfork():
+    done = python("-c", """
+import os
+from vizbpf import VizTracer
+tracer = VizTracer(verbose=0)
+tracer.set_afterfork(lambda tracer, *args, **kwargs: print(os.getpid(), tracer.enable, args, kwargs, flush=True), 1, a=2)
+tracer.start()
+pid = os.fork()
+if not pid: os._exit(0)
+os.waitpid(pid, 0)
+print("child", pid)
+""")
+    said, pid = done.stdout.rsplit("child ", 1)
+    assert said == "%d True (1,) {'a': 2}\n" % int(pid), done
 
 
 def test_vizbpf_names_are_there():
