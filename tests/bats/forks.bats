@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Engine trampoline: a child has a region of its parent's memory file, and there are 31 of them.
+# Engine trampoline: a child has a region of its parent's memory file, and there are 255 of them.
 
 load helper
 
@@ -35,4 +35,47 @@ sys.stdin.readline()
 	run jq '[.traceEvents[] | select(.ph == "X" and (.name | startswith("f ("))).pid] |
 		unique | length' out.json
 	[ "$output" = 300 ]
+}
+
+CROWD='
+import os, sys
+def f(): pass
+print("ready", flush=True)
+for line in sys.stdin:
+    here, there = os.pipe()
+    wait, release = os.pipe()
+    for i in range(int(line)):
+        if not os.fork():
+            os.close(release)
+            for _ in range(20): f()
+            os.write(there, b".")
+            os.read(wait, 1)
+            os._exit(0)
+    os.close(wait)
+    for i in range(int(line)):
+        os.read(here, 1)
+    os.close(release)
+    for i in range(int(line)):
+        os.wait()
+    print("done", flush=True)
+'
+
+@test "a limit of file sizes admits fewer regions, or none" {
+	for limit in 1000000 100000; do
+		ulimit -S -f $limit
+		start_target "$CROWD"
+		ulimit -S -f unlimited
+		start_vizbpf -p "$TARGET" -o out.json
+		echo 40 >"$TARGET_IN"
+		read -r -t 60 line <&"$TARGET_FD"
+		[ "$line" = "done" ]
+		stop_vizbpf
+		run calls_of out.json f
+		[ "$output" = 800 ]
+		jq -r ".vizbpf_metadata.processes[0] | .engine, .engine_why" out.json >>engines
+	done
+	cat engines
+	[ "$(sed -n 1p engines)" = trampoline ]
+	[ "$(sed -n 3p engines)" = usdt ] || [ "$(sed -n 3p engines)" = eval ]
+	sed -n 4p engines | grep "its limit of file sizes"
 }

@@ -22,6 +22,23 @@ engine_of() { # TRACE
 	"$HERE/trace.py" "$1" processes | cut -d' ' -f4 | sort -u
 }
 
+# Fills up the zero tails of the code in its address space; the kernel's own, too, with VDSO before.
+VDSO='vdso = True
+'
+FULL='
+maps = open("/proc/self/maps").read().splitlines()
+with open("/proc/self/mem", "r+b", buffering=0) as mem:
+    for line in maps:
+        where, mode, offset, device, inode = line.split()[:5]
+        start, end = (int(x, 16) for x in where.split("-"))
+        if mode != "r-xp" or inode == "0" and not ("[vdso]" in line and "vdso" in globals()):
+            continue
+        mem.seek(end - 4096)
+        tail = 4096 - len(mem.read(4096).rstrip(b"\0"))
+        mem.seek(end - tail)
+        mem.write(tail * b"\xcc")
+'
+
 @test "the first call of a program that is started is recorded, on every version" {
 	local python nr=0
 
@@ -93,6 +110,30 @@ $BUSY"
 		[ "$(calls_of a.json leaf)" -gt 0 ]
 		end_target
 	done
+}
+
+@test "no room for the recorder behind the code: a smaller loader goes behind the kernel's" {
+	local python
+
+	for python in $(pythons 'sys.version_info >= (3, 9)'); do
+		PYTHON_RUN=$python start_target "$FULL$BUSY"
+		start_vizbpf --engine trampoline -p "$TARGET" -d 1 -o a.json
+		wait "$TRACER"
+		[ "$(engine_of a.json)" = trampoline ]
+		[ "$(calls_of a.json leaf)" -gt 0 ]
+		[ "$(grep -c "r-xp .* 00:00 0 *$" /proc/"$TARGET"/maps)" = 1 ]
+		end_target
+	done
+}
+
+@test "no room for a loader: another engine takes over, with the reason" {
+	start_target "$VDSO$FULL$BUSY"
+	start_vizbpf --engine trampoline -p "$TARGET" -d 1 -o a.json
+	wait "$TRACER"
+	grep -q "engine trampoline cannot record it (there is no room.*, eval takes over" messages
+	[ "$(engine_of a.json)" = eval ]
+	[ "$(calls_of a.json leaf)" -gt 0 ]
+	end_target
 }
 
 @test "the target is denied memory: another engine takes over while it is recorded" {

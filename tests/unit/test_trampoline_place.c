@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/recorder/recorder.h"
 #include "engine/trampoline_place.h"
 #include "target/remote.h"
 #include "tap.h"
@@ -81,6 +82,43 @@ static void test_hole(int mem)
 	   "and the free one is free");
 }
 
+static bool is_found(int mem, const void *base)
+{
+	struct viz_places p;
+
+	viz_places__find(&p, getpid(), mem, HOLE, NULL, 0);
+	for (int i = 0; i < p.nr_images; i++)
+		if (p.images[i] == (uint64_t)base)
+			return true;
+	return false;
+}
+
+/* A recorder begins with its magic, in a file or in anonymous memory, which is not writable. */
+static void test_images(int mem)
+{
+	uint64_t magic = VIZ_REC_MAGIC;
+	int fd = memfd_create("vizbpf", MFD_CLOEXEC);
+	uint64_t *anonymous =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *file;
+	bool none;
+
+	none = pwrite(fd, &magic, sizeof(magic), 0) == sizeof(magic);
+	file = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	ok(none && is_found(mem, file), "a recorder in a file is found");
+	*anonymous = magic;
+	none = !is_found(mem, anonymous);
+	mprotect(anonymous, 4096, PROT_READ | PROT_EXEC);
+	ok(none && is_found(mem, anonymous), "one in anonymous memory is found, if it is code");
+	mprotect(anonymous, 4096, PROT_READ | PROT_WRITE);
+	*anonymous = magic + 1;
+	mprotect(anonymous, 4096, PROT_READ | PROT_EXEC);
+	ok(!is_found(mem, anonymous), "other code is none");
+	munmap(anonymous, 4096);
+	munmap(file, 4096);
+	close(fd);
+}
+
 int main(void)
 {
 	int mem = viz_remote__open(getpid(), O_RDONLY);
@@ -88,6 +126,7 @@ int main(void)
 	test_caves(mem);
 	test_reserve(mem);
 	test_hole(mem);
+	test_images(mem);
 	close(mem);
 	return tap_done();
 }

@@ -98,23 +98,6 @@ cleanup:
 	return err;
 }
 
-pid_t viz_trampoline__newborn(const struct viz_trampoline *t)
-{
-	const struct viz_tramp_file *f = t->instances[0].file;
-	uint64_t size = viz_instance__ring_bytes(t);
-	uint32_t pid = 0;
-
-	if (!f)
-		return 0;
-	for (unsigned int i = 1; i < VIZ_REC_REGIONS && !pid; i++)
-		if (viz_tramp_file__is_new(f, i) &&
-		    pread(f->fd, &pid, sizeof(pid),
-			  (off_t)(VIZ_REC_PAGE + i * size + offsetof(struct viz_rec_ring, pid))) !=
-			    sizeof(pid))
-			pid = 0;
-	return (pid_t)pid;
-}
-
 /* ---- while it runs ---- */
 
 static const char *step_text(uint32_t step)
@@ -236,7 +219,7 @@ static void find_rings(struct viz_trampoline *t)
 {
 	for (int i = 0; i < t->nr_instances; i++) {
 		viz_instance__look_for_ring(t, &t->instances[i]);
-		viz_instance__tidy(&t->instances[i]);
+		viz_instance__tidy(t, &t->instances[i]);
 	}
 }
 
@@ -259,6 +242,7 @@ int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *p
 		.vdso = parent->vdso,
 		.symbols = parent->symbols,
 		.switches = parent->switches,
+		.regions = parent->regions,
 		.parent = parent,
 		.next_child = parent->children,
 		.start_time = viz_procfs__start_time(interp->pid),

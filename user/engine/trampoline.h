@@ -83,6 +83,8 @@ int viz_trampoline__attach(struct viz_trampoline **out, const struct viz_interpr
  * once it opens one. @interp is the child's. */
 int viz_trampoline__forked(struct viz_trampoline **out, struct viz_trampoline *parent,
 			   const struct viz_interpreter *interp);
+/* What the ring of such a child takes from the memory of the host at first. */
+uint64_t viz_trampoline__child_bytes(void);
 /* A child (or a child's child) that records and has no reader yet: its pid as
  * it sees itself, 0: none. For those who are not told of forks. */
 pid_t viz_trampoline__newborn(const struct viz_trampoline *t);

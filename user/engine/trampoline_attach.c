@@ -195,7 +195,7 @@ void viz_instance__fill_consts(const struct viz_trampoline *t, const struct viz_
 	k->slot_original = in->original;
 	k->slot_boot = in->boot;
 	k->ring_bytes = viz_instance__ring_bytes(t);
-	k->regions = t->params.follow ? VIZ_REC_REGIONS : 1;
+	k->regions = t->regions;
 	k->threads = in->interp + t->interp->build->info.off.interp_threads;
 	k->nonce = in->nonce;
 	if (t->mode == VIZ_REC_MONITOR)
@@ -489,7 +489,8 @@ int viz_instance__attach(struct viz_trampoline *t, struct viz_instance *in, uint
 	if (getrandom(&in->nonce, sizeof(in->nonce), 0) != sizeof(in->nonce))
 		in->nonce = (uint64_t)getpid() << 32 ^ viz_tramp_clock__now(&t->clock);
 	in->slot = interp + t->interp->build->info.off.interp_eval_frame;
-	err = viz_trampoline__check_process(t->pid, hole_size * VIZ_REC_REGIONS, why, why_size);
+	err = viz_trampoline__check_process(t->pid, viz_instance__ring_bytes(t), t->params.follow,
+					    &t->regions, why, why_size);
 	if (err)
 		return err;
 	err = find_places(t, &places, hole_size);

@@ -77,19 +77,23 @@ static int check_seccomp(pid_t pid, const char *status, char *why, size_t why_si
 }
 
 /* Growing a file beyond RLIMIT_FSIZE is answered with SIGXFSZ. */
-static int check_limits(pid_t pid, uint64_t bytes, char *why, size_t why_size)
+static int check_limits(pid_t pid, uint64_t region, bool follow, unsigned int *regions, char *why,
+			size_t why_size)
 {
+	uint64_t least = VIZ_REC_PAGE + region * (follow ? VIZ_REGIONS_LEAST : 1);
+	unsigned long long soft = UINT64_MAX;
 	char limits[4096];
 	const char *at;
-	unsigned long long soft;
 
 	if (viz_procfs__read(pid, "limits", limits, sizeof(limits)) < 0)
 		return viz_why(why, why_size, -ENOTSUP, "its limits cannot be read");
 	at = strstr(limits, "Max file size");
-	if (at && sscanf(at + 13, "%llu", &soft) == 1 && soft < bytes)
+	if (at && sscanf(at + 13, "%llu", &soft) == 1 && soft < least)
 		return viz_why(why, why_size, -ENOTSUP,
 			       "its limit of file sizes (ulimit -f) is below %llu KiB",
-			       (unsigned long long)bytes >> 10);
+			       (unsigned long long)least >> 10);
+	soft = (soft - VIZ_REC_PAGE) / region;
+	*regions = !follow ? 1 : soft < VIZ_REC_REGIONS ? (unsigned int)soft : VIZ_REC_REGIONS;
 	return 0;
 }
 
@@ -109,7 +113,8 @@ int viz_trampoline__check_build(const struct viz_build *b, char *why, size_t why
 	return viz_image__symbols(b, &symbols, why, why_size);
 }
 
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, char *why, size_t why_size)
+int viz_trampoline__check_process(pid_t pid, uint64_t region, bool follow, unsigned int *regions,
+				  char *why, size_t why_size)
 {
 	char status[4096];
 	int err;
@@ -117,7 +122,7 @@ int viz_trampoline__check_process(pid_t pid, uint64_t bytes, char *why, size_t w
 	if (viz_procfs__read(pid, "status", status, sizeof(status)) < 0)
 		return viz_why(why, why_size, -ESRCH, "there is no such process");
 	err = check_seccomp(pid, status, why, why_size);
-	return err ? err : check_limits(pid, bytes, why, why_size);
+	return err ? err : check_limits(pid, region, follow, regions, why, why_size);
 }
 
 bool viz_trampoline__tells_more(const struct viz_interpreter *interp)
@@ -128,6 +133,7 @@ bool viz_trampoline__tells_more(const struct viz_interpreter *interp)
 int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t why_size)
 {
 	struct viz_places places;
+	unsigned int regions;
 	uint64_t state;
 	size_t size;
 	uint32_t entry;
@@ -135,9 +141,9 @@ int viz_trampoline__can(const struct viz_interpreter *interp, char *why, size_t 
 
 	err = viz_trampoline__check_build(interp->build, why, why_size);
 	if (!err)
-		err = viz_trampoline__check_process(
-			interp->pid, (VIZ_RING_DEFAULT + (4ull << 20)) * VIZ_REC_REGIONS, why,
-			why_size);
+		err = viz_trampoline__check_process(interp->pid,
+						    VIZ_RING_DEFAULT + sizeof(struct viz_rec_ring),
+						    true, &regions, why, why_size);
 	if (err)
 		return err;
 	/* it is just being started: what it will have mapped is seen at the attach */

@@ -324,7 +324,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 	if (!err && from && from->tramp)
 		err = viz_trampoline__forked(&r->tramp, from->tramp, &child->interp);
 	if (r->tramp)
-		charge(r, from->charged);
+		charge(r, viz_trampoline__child_bytes());
 	/* its recorder will begin by itself, in memory of its own */
 	if (!err && from && from->watch.awaited && viz_trampoline__is_armed(from->tramp, 0))
 		await_call(r);

@@ -19,7 +19,7 @@
 #include "trampoline_memfd.h"
 #include "trampoline_private.h"
 
-enum { AHEAD = 4 }; /* parts of a ring */
+enum { CHILD_AHEAD = 1 << 20 };
 
 static void put_file(struct viz_tramp_file *f)
 {
@@ -87,7 +87,7 @@ static bool is_ours(const struct viz_instance *in, const struct viz_rec_ring *ri
 	       ring->nonce == in->nonce;
 }
 
-bool viz_tramp_file__is_new(const struct viz_tramp_file *f, unsigned int region)
+static bool is_new(const struct viz_tramp_file *f, unsigned int region)
 {
 	uint64_t taken = __atomic_load_n(&f->dir->taken[region / 64], __ATOMIC_ACQUIRE);
 
@@ -121,26 +121,82 @@ static void release_leaving(struct viz_tramp_file *f, uint64_t base)
 	}
 }
 
-void viz_instance__tidy(struct viz_instance *in)
+/* Pages count for whoever touches them first: not for the target's memory limit. @records: bytes. */
+static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tramp_file *f,
+			   unsigned int region, uint64_t records)
+{
+	uint64_t size = viz_instance__ring_bytes(t), all = sizeof(struct viz_rec_ring) + records;
+
+	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)(VIZ_REC_PAGE + region * size),
+		      (off_t)(all < size ? all : size)))
+		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
+}
+
+/* A child's ring is filled from the front as far as records wait in it: more of it is made ready
+ * before that is needed. */
+static void grow(const struct viz_trampoline *t, struct viz_instance *in)
+{
+	const struct viz_rec_ring *ring = in->ring;
+	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+	uint64_t waiting = (head - ring->tail) * sizeof(struct viz_rec_event);
+
+	if (in->ahead >= t->params.ring_size || waiting < in->ahead / 4)
+		return;
+	in->ahead *= 4;
+	allocate_ahead(t, in->file, in->region, in->ahead);
+}
+
+void viz_instance__tidy(const struct viz_trampoline *t, struct viz_instance *in)
 {
 	if (in->file && !in->inherited)
 		release_leaving(in->file, in->base);
+	if (in->ring && in->region)
+		grow(t, in);
 }
 
-/*
- * Pages count for whoever touches them first: not for the target's memory limit. Of a child's ring
- * those parts that are used while it is read in time: there can be hundreds.
- */
-static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tramp_file *f,
-			   unsigned int region)
+uint64_t viz_trampoline__child_bytes(void)
 {
-	uint64_t size = viz_instance__ring_bytes(t), ahead = size;
+	return sizeof(struct viz_rec_ring) + CHILD_AHEAD;
+}
 
-	if (region)
-		ahead = sizeof(struct viz_rec_ring) + t->params.ring_size / VIZ_REC_PARTS * AHEAD;
-	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)(VIZ_REC_PAGE + region * size),
-		      (off_t)ahead))
-		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
+/* What a region begins with. */
+struct region_head {
+	uint64_t magic;
+	uint32_t state, error, pid, tool;
+	uint64_t mask, nonce;
+};
+_Static_assert(offsetof(struct region_head, nonce) == offsetof(struct viz_rec_ring, nonce) &&
+		       offsetof(struct region_head, pid) == offsetof(struct viz_rec_ring, pid),
+	       "layout");
+
+static int read_head(const struct viz_trampoline *t, const struct viz_tramp_file *f,
+		     unsigned int region, struct region_head *head)
+{
+	off_t at = (off_t)(VIZ_REC_PAGE + region * viz_instance__ring_bytes(t));
+
+	if (pread(f->fd, head, sizeof(*head), at) != sizeof(*head))
+		return -EIO;
+	return head->magic == VIZ_REC_MAGIC ? 0 : -EAGAIN;
+}
+
+/* The next region from @from on that a child has taken and nobody reads; 0: none. */
+static unsigned int next_unread(const struct viz_tramp_file *f, unsigned int from)
+{
+	for (unsigned int i = from; i < VIZ_REC_REGIONS && i < f->regions; i++)
+		if (is_new(f, i))
+			return i;
+	return 0;
+}
+
+pid_t viz_trampoline__newborn(const struct viz_trampoline *t)
+{
+	const struct viz_tramp_file *f = t->instances[0].file;
+	struct region_head head;
+
+	for (unsigned int i = 0; f && (i = next_unread(f, i + 1));)
+		if (!read_head(t, f, i, &head) && head.pid)
+			return (pid_t)head.pid;
+	return 0;
 }
 
 /* The region that a forked child took: the one with its pid, else the first
@@ -148,24 +204,20 @@ static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tram
 static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 {
 	struct viz_tramp_file *f = in->file;
+	struct region_head head;
 
-	for (unsigned int i = 1; i < VIZ_REC_REGIONS && i < f->regions; i++) {
-		struct viz_rec_ring *ring;
-
-		if (!viz_tramp_file__is_new(f, i))
+	for (unsigned int i = 0; (i = next_unread(f, i + 1));) {
+		if (read_head(t, f, i, &head) || head.nonce != in->nonce || !head.state ||
+		    (t->ns_pid && head.pid != (uint32_t)t->ns_pid))
 			continue;
-		ring = map_region(t, f, i);
-		if (!ring)
+		in->ring = map_region(t, f, i);
+		if (!in->ring)
 			return -errno;
-		if (is_ours(in, ring) && __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) &&
-		    (!t->ns_pid || ring->pid == (uint32_t)t->ns_pid)) {
-			f->claimed[i / 64] |= 1ull << i % 64;
-			in->region = i;
-			in->ring = ring;
-			allocate_ahead(t, f, i);
-			return 1;
-		}
-		munmap(ring, sizeof(*ring));
+		f->claimed[i / 64] |= 1ull << i % 64;
+		in->region = i;
+		in->ahead = CHILD_AHEAD;
+		allocate_ahead(t, f, i, in->ahead);
+		return 1;
 	}
 	return 0;
 }
@@ -207,7 +259,7 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		put_file(f);
 		return 0;
 	}
-	allocate_ahead(t, f, 0);
+	allocate_ahead(t, f, 0, t->params.ring_size);
 	put_file(in->file);
 	in->file = f;
 	in->ring = ring;

@@ -14,6 +14,7 @@ enum {
 	VIZ_LIST_MAX = 1024, /* interpreters that are looked at */
 	VIZ_UNDO_MAX = 5,
 	VIZ_RING_DEFAULT = 16 << 20,
+	VIZ_REGIONS_LEAST = 32, /* with follow: else it is left to another engine */
 };
 
 struct viz_tramp_reader {
@@ -42,9 +43,6 @@ struct viz_tramp_file {
 	int leaving[VIZ_REC_REGIONS];
 };
 
-/* Whether a process records in @region that has no reader yet. */
-bool viz_tramp_file__is_new(const struct viz_tramp_file *f, unsigned int region);
-
 /* A recorder in one interpreter: it has one GIL, so the ring has one writer. */
 struct viz_instance {
 	enum viz_trampoline_state state;
@@ -67,6 +65,7 @@ struct viz_instance {
 	int nr_undo;
 	struct viz_tramp_file *file;
 	unsigned int region;
+	uint64_t ahead; /* of a child's records: bytes that are allocated */
 	struct viz_rec_ring *ring; /* mapped up to its records */
 	struct viz_tramp_reader reader;
 };
@@ -76,6 +75,7 @@ struct viz_trampoline {
 	const struct viz_interpreter *interp;
 	struct viz_trampoline_params params;
 	enum viz_rec_mode mode;
+	unsigned int regions; /* of the memfd: 1, or as many as its limit of file sizes admits */
 	struct viz_image_symbols symbols;
 	struct viz_tramp_clock clock;
 	uint64_t vdso;
@@ -101,8 +101,9 @@ struct viz_trampoline {
 
 /* trampoline_check.c: 0, or a negative errno with one clause in @why. */
 int viz_trampoline__check_build(const struct viz_build *build, char *why, size_t why_size);
-/* @bytes: the largest file it will have to make. */
-int viz_trampoline__check_process(pid_t pid, uint64_t bytes, char *why, size_t why_size);
+/* @region: bytes; @regions: how many of them its file can have, with @follow; else 1. */
+int viz_trampoline__check_process(pid_t pid, uint64_t region, bool follow, unsigned int *regions,
+				  char *why, size_t why_size);
 /* The pid of process @pid as it sees itself; 0: it is gone. */
 pid_t viz_trampoline__own_pid(pid_t pid);
 /* trampoline_attach.c */
@@ -151,8 +152,8 @@ int viz_trampoline__swap(int mem, uint64_t addr, uint64_t expect, uint64_t value
 int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in);
 /* Ends (begins) of calls that found this ring full. */
 uint64_t viz_instance__lost(const struct viz_instance *in, bool enters);
-/* Regions of children whose memory is gone by now can be others'. */
-void viz_instance__tidy(struct viz_instance *in);
+/* Regions of children whose memory is gone by now can be others'; a ring that fills gets memory. */
+void viz_instance__tidy(const struct viz_trampoline *t, struct viz_instance *in);
 /* @gone: the process cannot write any more: its region can be another's. Else it
  * can when its memory is gone. */
 void viz_instance__drop_ring(struct viz_trampoline *t, struct viz_instance *in, bool gone);
