@@ -229,6 +229,26 @@ os._exit(0)
 	done
 }
 
+# Nobody opens the ring: the first call waits 50 ms for it, and goes on.
+@test "what ended before its ring could be opened is said to be incomplete" {
+	start_target '
+import os
+def f():
+    pass
+print("ready", flush=True)
+os.read(0, 1)
+f()
+os._exit(0)
+'
+	start_vizbpf --engine trampoline -p "$TARGET" -o a.json
+	kill -STOP "$TRACER"
+	end_target
+	kill -CONT "$TRACER"
+	wait "$TRACER"
+	jq -e '.vizbpf_metadata.processes[0].limits | contains("it ended before what it recorded")' a.json
+	grep -q "$TARGET ended before what it recorded could be opened" messages
+}
+
 @test "programs that are started and end at once: every call, of eight at a time" {
 	start_vizbpf -q --engine trampoline -a --comm vizbpf-short -o a.json
 	mkdir bin
@@ -236,4 +256,75 @@ os._exit(0)
 	"$HERE/whole.py" 40 10 "$PWD/bin/vizbpf-short" >list 3>&-
 	stop_vizbpf
 	[ "$("$HERE/trace.py" a.json calls marker | grep -c ' 10$')" -eq 40 ]
+}
+
+# Calls need no probe with this engine. Without those that tell of first calls (no more of them to be had,
+# a function that has none) they are looked for every few milliseconds.
+@test "no probe can be attached: programs and interpreters are found by looking" {
+	local python
+
+	cat >refuse.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+long syscall(long number, ...)
+{
+	long (*next)(long, ...) = dlsym(RTLD_NEXT, "syscall");
+	const union bpf_attr *attr;
+	va_list list;
+	long a[6];
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(list, long);
+	va_end(list);
+	attr = (void *)a[1];
+	/* 48: BPF_TRACE_UPROBE_MULTI */
+	if (number == SYS_bpf && a[0] == BPF_LINK_CREATE && attr->link_create.attach_type == 48) {
+		errno = EPERM;
+		return -1;
+	}
+	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+END
+	gcc -shared -fPIC -o refuse.so refuse.c
+	cat >late.py <<'END'
+import time
+def late(n):
+    return n
+time.sleep(0.5)
+for i in range(1000):
+    late(i)
+try:
+    import _interpreters as interpreters
+except ImportError:
+    try:
+        import _xxsubinterpreters as interpreters
+    except ImportError:
+        interpreters = None
+if interpreters:
+    one = interpreters.create()
+    interpreters.run_string(one, """
+def inner(n):
+    return n
+import time
+time.sleep(0.5)
+for i in range(1000):
+    inner(i)
+time.sleep(0.2)
+""")
+time.sleep(0.2)
+END
+	for python in "$PYTHON" $(pythons 'sys.version_info >= (3, 12)' | tail -1); do
+		LD_PRELOAD=$WORK/refuse.so run_vizbpf -v --log=probe --engine trampoline -o a.json -- \
+			env -u LD_PRELOAD "$python" late.py
+		[ "$status" -eq 0 ]
+		grep -q "cannot attach interp_first" messages || skip "probes are no links here"
+		[ "$(engine_of a.json)" = trampoline ]
+		[ "$(calls_of a.json late)" -eq 1000 ]
+		[ "$(calls_of a.json inner)" -eq 1000 ]
+	done
 }

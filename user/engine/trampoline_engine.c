@@ -131,23 +131,31 @@ static bool is_refusal(int err)
 	return err && err != -EAGAIN && err != -ESRCH && err != -ENOMEM;
 }
 
+static void add_limit(struct viz_session *s, struct viz_target *t, const char *limit)
+{
+	struct viz_process *p = &s->trace->processes[t->process];
+	bool more = p->limits && p->limits[0];
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s%s%s", more ? p->limits : "", more ? "; " : "", limit);
+	p->limits = viz_trace__string(s->trace, text);
+}
+
 void viz_engine__say_missing(struct viz_session *s, struct viz_target *t)
 {
 	bool tells = viz_trampoline__tells_more(&t->interp);
-	struct viz_process *p = &s->trace->processes[t->process];
 	const char *what = !s->opt->log_exception ? "C functions"
 			   : s->opt->c_functions  ? "C functions and raised exceptions"
 						  : "raised exceptions";
-	char text[512];
+	char text[64];
 
 	if ((!s->opt->c_functions && !s->opt->log_exception) ||
 	    (tells && t->engine == &viz_engine_trampoline))
 		return;
 	viz_warn("pid %d: %s are not recorded: %s", t->pid, what,
 		 tells ? "only engine trampoline can" : "CPython tells of them from 3.12 on");
-	snprintf(text, sizeof(text), "%s%s%s are not seen", p->limits ? p->limits : "",
-		 p->limits && p->limits[0] ? "; " : "", what);
-	p->limits = viz_trace__string(s->trace, text);
+	snprintf(text, sizeof(text), "%s are not seen", what);
+	add_limit(s, t, text);
 }
 
 static void set_flag(struct recording *r, uint32_t flag, bool on)
@@ -169,7 +177,8 @@ static void children_wait(struct recording *r, bool wait)
 	if (!s->opt->select.follow)
 		return;
 	if (wait)
-		viz_fork_watch__add(s->probes, b, &s->forks_watched[viz_builds__index(s->builds, b)]);
+		viz_fork_watch__add(s->probes, b,
+				    &s->forks_watched[viz_builds__index(s->builds, b)]);
 	set_flag(r, VIZ_PROC_ALONE, wait);
 }
 
@@ -245,25 +254,29 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 	return err;
 }
 
-/* What the children did is in nobody's count of losses; that there is something missing has to be
- * seen all the same. */
-static void note_missed(struct recording *r)
+/* What is in nobody's count of losses has to be seen all the same. */
+static void note_missing(struct recording *r)
 {
-	struct viz_trace *trace = r->s->trace;
-	struct viz_process *p = &trace->processes[r->t->process];
-	uint64_t missed = viz_trampoline__missed(r->tramp);
-	char text[512];
+	uint64_t children = viz_trampoline__missed(r->tramp);
+	char text[96];
 
-	if (!missed)
+	if (r->called && viz_trampoline__is_armed(r->tramp, 0)) {
+		add_limit(r->s, r->t, "it ended before what it recorded could be opened");
+		if (r->t->explicit_)
+			viz_warn("pid %d ended before what it recorded could be opened: its calls "
+				 "are missing",
+				 r->t->pid);
+	}
+	if (!children)
 		return;
-	viz_warn("pid %d: %llu forked children are not recorded: there were more than %d at a time, "
-		 "or they came faster than vizbpf could see them end",
-		 r->t->pid, (unsigned long long)missed, VIZ_REC_REGIONS - 1);
-	snprintf(text, sizeof(text), "%s%s%llu forked children are not recorded",
-		 p->limits ? p->limits : "", p->limits && p->limits[0] ? "; " : "",
-		 (unsigned long long)missed);
-	p->limits = viz_trace__string(trace, text);
-	trace->overflow = true;
+	viz_warn(
+		"pid %d: %llu forked children are not recorded: there were more than %d at a time, "
+		"or they came faster than vizbpf could see them end",
+		r->t->pid, (unsigned long long)children, VIZ_REC_REGIONS - 1);
+	snprintf(text, sizeof(text), "%llu forked children are not recorded",
+		 (unsigned long long)children);
+	add_limit(r->s, r->t, text);
+	r->s->trace->overflow = true;
 }
 
 static void detach(struct viz_session *s, struct viz_target *t)
@@ -279,12 +292,12 @@ static void detach(struct viz_session *s, struct viz_target *t)
 	if (!r)
 		return;
 	if (r->tramp) {
+		note_missing(r);
 		viz_trampoline__detach(r->tramp);
 		while (!r->past_end && viz_trampoline__drain(r->tramp, &sink) > 0)
 			;
 		viz_trampoline__tell_losses(r->tramp, &sink);
 		viz_recording__count_losses(r);
-		note_missed(r);
 		viz_trampoline__free(r->tramp);
 	}
 	s->rings.used -= r->charged;
@@ -419,6 +432,7 @@ static void take_first_call(struct recording *r, uint64_t interp)
 	char why[256];
 	int err = 0;
 
+	r->called = true;
 	if (r->tramp)
 		viz_trampoline__begins(r->tramp, interp);
 	else
@@ -427,7 +441,8 @@ static void take_first_call(struct recording *r, uint64_t interp)
 		fall_back(r->s, r->t, why);
 	else
 		viz_probes__await_interpreter(r->s->probes, r->t->pid, interp,
-					      r->tramp && viz_trampoline__is_armed(r->tramp, interp));
+					      r->tramp &&
+						      viz_trampoline__is_armed(r->tramp, interp));
 	has_begun(r);
 }
 

@@ -18,6 +18,7 @@ struct recording {
 	unsigned int ticks;
 	uint64_t charged; /* memory of its ring, against session->rings */
 	bool switches;
+	bool called; /* a first call was told of */
 	bool past_end; /* what comes now is not part of the trace any more */
 	const char **exceptions; /* names, of the trace */
 	uint32_t nr_exceptions;
