@@ -20,7 +20,7 @@ static void take_code(struct viz_session *s, const struct viz_code *rec)
 
 	if (!t)
 		return;
-	func = viz_code__func(s->trace, rec);
+	func = viz_session__func(s, t, rec);
 	if (func == UINT32_MAX || !viz_hash__set(&t->codes, rec->code, func | VIZ_CODE_OWN)) {
 		s->err = -ENOMEM;
 		return;

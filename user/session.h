@@ -51,6 +51,7 @@ struct viz_target {
 	uint32_t process; /* index in the trace; UINT32_MAX: was never recorded */
 	pid_t scope; /* where the probes are attached: pid, or -1: all that map the file */
 	struct viz_hash codes; /* code object -> function, VIZ_CODE; viz_target__func() */
+	uint32_t functions; /* that the trace did not know before */
 	uint64_t lost; /* calls, as told so far */
 	/* of engines with a drain: 0, or the time (ns) up to which its calls have been taken in;
 	 * and the records that wait */
@@ -184,6 +185,11 @@ int viz_session__edge(struct viz_session *s, struct viz_thread_lane *lane,
 		      const struct viz_edge *edge);
 /* The thread ended, or its recording does: what is open is closed. */
 void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, uint64_t ts);
+/* The function that a code object of @t is, or a name without a file; its index in the trace. After
+ * VIZ_FUNCTIONS_MAX new ones of one target all others are one. UINT32_MAX: no memory. */
+enum { VIZ_FUNCTIONS_MAX = 1 << 18 };
+uint32_t viz_session__func(struct viz_session *s, struct viz_target *t, const struct viz_code *code);
+uint32_t viz_session__named(struct viz_session *s, struct viz_target *t, const char *name);
 /* Open calls that the BPF programs hold back are open calls of the timeline from here on. */
 void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *lane);
 /* Calls that were lost since the last look: counted, and shown where it happened. */

@@ -20,6 +20,7 @@
 #include "session.h"
 #include "sources.h"
 #include "target/bystanders.h"
+#include "trace/code_names.h"
 #include "target/container.h"
 #include "target/process_name.h"
 #include "target/procfs.h"
@@ -245,6 +246,36 @@ void viz_session__name_thread(struct viz_session *s, struct viz_thread_lane *lan
 	lane->muted = is_muted(s, lane);
 	if (s->writer->ops->track && !s->err)
 		s->err = s->writer->ops->track(s->writer, lane->track);
+}
+
+/* Programs can make functions without end, and some would on purpose. */
+static bool has_too_many(const struct viz_target *t)
+{
+	return t->functions >= VIZ_FUNCTIONS_MAX;
+}
+
+static uint32_t further(struct viz_session *s)
+{
+	return viz_trace__func(s->trace, "(further functions)", "", 0);
+}
+
+uint32_t viz_session__func(struct viz_session *s, struct viz_target *t, const struct viz_code *code)
+{
+	uint32_t before = s->trace->nr_funcs;
+	uint32_t func = has_too_many(t) ? further(s) : viz_code__func(s->trace, code);
+
+	t->functions += s->trace->nr_funcs - before;
+	return func;
+}
+
+uint32_t viz_session__named(struct viz_session *s, struct viz_target *t, const char *name)
+{
+	uint32_t before = s->trace->nr_funcs;
+	uint32_t func =
+		has_too_many(t) ? further(s) : viz_trace__func(s->trace, name, "", 0);
+
+	t->functions += s->trace->nr_funcs - before;
+	return func;
 }
 
 struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_target *t, pid_t tid)

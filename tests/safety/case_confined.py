@@ -144,3 +144,63 @@ def simulated(args):
     for python in some(args, lambda i: not i.chroot)[:1]:
         subject = Subject(python, prefix=("valgrind", "-q", "--tool=none"))
         check("valgrind" in traced(subject, "valgrind"), "not refused")
+
+
+@scenario
+def stolen_thread(args):
+    """a target that says in its ring that its calls are those of another process's thread"""
+
+    def one(python):
+        thief, victim = Subject(python), Subject(python)
+        tracer = Tracer("-p", thief.pid, "-p", victim.pid, "--ring-size", "64K", engine="trampoline")
+        victim.ask("burst", 10)
+        check(thief.ask("steal_thread", victim.pid, 300)["changed"], "nothing to change")
+        victim.ask("burst", 40)
+        tracer.stop()
+        events = tracer.events()
+        calls = [e for e in events if e["ph"] == "X" and e["name"].startswith("marked ") and e["pid"] == victim.pid]
+        equal(len(calls), 50, "calls of the victim")
+        equal(len({e["tid"] for e in calls}), 1, "tracks of the victim's thread")
+        stolen = [e for e in events if e["tid"] == victim.pid and e["pid"] != victim.pid]
+        check(not stolen, "of another process: %r" % stolen[:1])
+        for subject in (thief, victim):
+            subject.ask("burst", 1)
+            subject.end()
+
+    each(some(args, lambda i: i.version >= (3, 8), few=True), one)
+
+
+@scenario
+def output_traps(args):
+    """pipes and files of others under the output's name, where others may write"""
+    if os.geteuid():
+        raise Skip("needs root")
+    subject = Subject(some(args)[0])
+    shared = scratch("shared")
+    os.mkdir(shared)
+    os.chmod(shared, 0o1777)
+    os.chmod(os.path.dirname(shared), 0o755)
+    pipe, theirs, own = (os.path.join(shared, name) for name in ("pipe.json", "theirs.json", "own.json"))
+    os.mkfifo(pipe, 0o666)
+    for path in (theirs, own):
+        with open(path, "w") as f:
+            f.write("precious")
+    for path in (pipe, theirs):
+        os.chown(path, 12345, 12345)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (pipe, theirs):
+        done = subprocess.run([VIZBPF, "-p", str(subject.pid), "-d", "0.5", "-o", path], capture_output=True,
+                              text=True, timeout=PATIENCE)
+        check(done.returncode > 0 and "somebody else" in done.stderr, "%s: %s" % (path, done.stderr))
+    equal(os.read(reader, 100), b"", "what the other end of the pipe got")
+    os.close(reader)
+    equal(open(theirs).read(), "precious", "somebody's file")
+    # the same for who called sudo is allowed
+    os.chown(theirs, 4321, 4321)
+    tracer = Tracer("-p", subject.pid, output=theirs, env={"SUDO_UID": "4321", "SUDO_GID": "4321"})
+    tracer.stop()
+    check(tracer.events(), "the trace")
+    tracer = Tracer("-p", subject.pid, output=own)
+    tracer.stop()
+    check(tracer.events(), "the trace")
+    subject.end()

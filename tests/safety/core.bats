@@ -35,9 +35,11 @@ load common.bash
 @test "hostile: files that look like libpython" { scenario --times 10 crafted_library; }
 @test "hostile: escapes in names" { scenario --core odd_names; }
 @test "hostile: a ring made shorter, or full of nonsense" { scenario --core spoilt_ring; }
+@test "hostile: calls said to be of another process's thread" { scenario --core stolen_thread; }
 @test "confined: nothing left of descriptors, addresses, file size; locked memory; no writable code" { scenario --core at_limits; }
 @test "confined: a memory cgroup without room" { scenario --core no_memory_left; }
 @test "company: strace, gdb" { scenario --core supervised; }
 @test "company: valgrind" { scenario simulated; }
 @test "output: links, modes, owner, replacement" { scenario --core output_files; }
+@test "output: traps in a directory that others write to" { scenario --core output_traps; }
 @test "no system(), no shell" { scenario no_shell; }

@@ -4,13 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../output/json.h"
 #include "../target/procfs.h"
 #include "../trace/code_names.h"
 #include "trampoline_recording.h"
 
-enum { EXCEPTIONS_MAX = 1 << 16 };
+enum {
+	EXCEPTIONS_MAX = 1 << 16,
+	LANES_MAX = 1 << 17, /* beyond, only for threads that are seen to be there */
+};
 
 static void learn_tids(struct recording *r)
 {
@@ -21,25 +25,47 @@ static void learn_tids(struct recording *r)
 		viz_hash__set(&r->tids, (uint64_t)tasks[i].ns_tid, (uint32_t)tasks[i].tid);
 }
 
+/* The target can say that its records are of any thread: of another process's, whose part of the
+ * trace is none of its business, or of millions that never were. @inside: it may be the number in
+ * a pid namespace. */
+static bool is_own(const struct recording *r, uint32_t tid, bool inside)
+{
+	const struct viz_session *s = r->s;
+	uint32_t index;
+	char path[64];
+
+	if (viz_hash__get(&s->by_tid, tid, &index))
+		return s->lanes[index].target == r->t;
+	snprintf(path, sizeof(path), "/proc/%d/task/%u", r->t->pid, tid);
+	if (!access(path, F_OK))
+		return true;
+	if (s->nr_lanes >= LANES_MAX)
+		return false;
+	/* one that has ended: unless it is somebody's who lives */
+	snprintf(path, sizeof(path), "/proc/%u", tid);
+	return inside || access(path, F_OK);
+}
+
 static struct viz_thread_lane *lane_of(struct recording *r, uint32_t own)
 {
 	const struct viz_process *p = &r->s->trace->processes[r->t->process];
+	bool inside = p->ns_pid && p->ns_pid != p->pid;
 	uint32_t tid = own;
 
-	if (p->ns_pid && p->ns_pid != p->pid && !viz_hash__get(&r->tids, own, &tid)) {
+	if (inside && !viz_hash__get(&r->tids, own, &tid)) {
 		learn_tids(r);
 		/* it may be over already: then it keeps the number it had inside */
 		if (!viz_hash__get(&r->tids, own, &tid))
 			viz_hash__set(&r->tids, own, tid);
 	}
-	return viz_session__lane(r->s, r->t, (pid_t)tid);
+	return viz_session__lane(r->s, r->t, is_own(r, tid, inside) ? (pid_t)tid : r->t->pid);
 }
 
 static int on_code(void *ctx, const struct viz_code *code, uint32_t *func)
 {
 	struct recording *r = ctx;
 
-	*func = viz_code__func(r->s->trace, code);
+	*func = viz_session__func(r->s, r->t, code);
 	return *func == UINT32_MAX ? -ENOMEM : 0;
 }
 
@@ -61,7 +87,7 @@ static int on_name(void *ctx, const char *name, bool exception, uint32_t *index)
 	if (exception && r->nr_exceptions == EXCEPTIONS_MAX)
 		return 0;
 	if (!exception) {
-		*index = viz_trace__func(r->s->trace, name, "", 0);
+		*index = viz_session__named(r->s, r->t, name);
 		return *index == UINT32_MAX ? -ENOMEM : 0;
 	}
 	grown = realloc(r->exceptions, (r->nr_exceptions + 1) * sizeof(*grown));

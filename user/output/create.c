@@ -105,6 +105,24 @@ static int open_dir(const char *path, const char **name)
 	return fd < 0 ? -err : fd;
 }
 
+/*
+ * Where others may write, what stands under the name may be a trap: a pipe whose other end is
+ * theirs, or in a directory like /tmp their file, which only root could replace. The kernel knows
+ * such rules (fs.protected_fifos, fs.protected_regular), but for files that are opened with
+ * O_CREAT, and not everywhere.
+ */
+static bool is_strangers(int dir, const struct stat *st)
+{
+	struct owner owner = owner__find();
+	struct stat d;
+
+	if (fstat(dir, &d) || !(d.st_mode & 022) ||
+	    (S_ISREG(st->st_mode) && !(d.st_mode & S_ISVTX)))
+		return false;
+	return st->st_uid && st->st_uid != geteuid() && st->st_uid != d.st_uid &&
+	       !(owner.change && st->st_uid == owner.uid);
+}
+
 /* A device or pipe that the user named: opened only if it is still one then. */
 static int open_stream(struct viz_place *place, const char *name)
 {
@@ -117,7 +135,10 @@ static int open_stream(struct viz_place *place, const char *name)
 	if (fstat(place->fd, &st) < 0)
 		err = -errno;
 	else
-		err = S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode) ? 0 : -EEXIST;
+		err = (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) &&
+				      !is_strangers(place->dir, &st)
+			      ? 0
+			      : -EEXIST;
 	if (err)
 		return err;
 	place->stream = true;
@@ -186,6 +207,12 @@ int viz_place__open(struct viz_place *place, const char *path, char *why, size_t
 		err = viz_why(why, why_size, -EISDIR, "cannot write %s: it is a directory", path);
 	} else if (fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		err = errno == ENOENT ? open_temp(place, name) : -errno;
+	} else if (is_strangers(place->dir, &st)) {
+		err = viz_why(why, why_size, -EACCES,
+			      "cannot write %s: it is somebody else's, in a directory that others "
+			      "write to",
+			      path);
+		goto cleanup;
 	} else if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) {
 		err = open_stream(place, name);
 	} else if (S_ISREG(st.st_mode)) {

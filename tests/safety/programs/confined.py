@@ -4,6 +4,9 @@ import ctypes
 import os
 import random
 import resource
+import struct
+import threading
+import time
 
 commands = {}
 kept = []
@@ -93,3 +96,35 @@ def allocate(bytes_wanted):
     """Touches memory, or says that there is none."""
     kept.append(bytearray(int(bytes_wanted)))
     return {"ok": True}
+
+
+@command
+def steal_thread(tid, rounds):
+    """Calls, and says in the ring that they are another thread's."""
+    own = threading.get_native_id() if hasattr(threading, "get_native_id") else os.getpid()
+    mine, theirs = struct.pack("<I", own), struct.pack("<I", int(tid))
+    changed = 0
+    other = threading.Thread(target=lambda: [time.sleep(0) for _ in range(200000) if not stop])
+    stop = []
+    other.start()
+    for _ in range(int(rounds)):
+        called()
+        for start, end, _ in rings():
+            size = 128 << 10  # the ring is near its end: mappings are rounded up to 64 KiB
+            if end - start < size:
+                continue
+            some = ctypes.string_at(end - size, size)
+            at = some.find(mine)
+            while at >= 0:
+                # a THREAD record: the kind in the low bits of the word before
+                if at % 16 == 8 and some[at - 8] & 15 == 4:
+                    ctypes.memmove(end - size + at, theirs, 4)
+                    changed += 1
+                at = some.find(mine, at + 4)
+    stop.append(True)
+    other.join()
+    return {"changed": changed}
+
+
+def called():
+    pass
