@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-import stat
 import sys
 import tempfile
 import time
@@ -93,27 +92,37 @@ def make(output, verbose):
 
 
 class _Left:
-    """A folder whose program is gone. Of another user's, or of one in use: OSError."""
+    """A folder whose program is gone. Of another user's, or of one in use: OSError. It is looked
+    into by its descriptor: where others may write, its name may come to mean something else."""
 
     def __init__(self, folder):
         self.folder = folder
-        status = os.lstat(folder)
-        if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
-            raise OSError("not ours")
+        self.fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._look()
+        except OSError:
+            self.close()
+            raise
+
+    def _look(self):
+        status = os.fstat(self.fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise OSError("not ours alone")
+        self.inside = "/proc/self/fd/%d" % self.fd
         self.age = time.time() - status.st_mtime
         self.about = self._read_about()
         self.pid = self.about.get("pid")
         self.bytes = 0
         self.is_record = False
-        for name in os.listdir(folder):
+        for name in os.listdir(self.inside):
             if name.endswith((".spool", ".spool.saved")):
-                self._add(os.path.join(folder, name))
+                self._add(os.path.join(self.inside, name))
         if self.bytes == 0 and self.age < _YOUNG:
             raise OSError("being made")
 
     def _read_about(self):
         try:
-            with open(os.path.join(self.folder, "about.json"), encoding="utf-8") as file:
+            with open(os.path.join(self.inside, "about.json"), encoding="utf-8") as file:
                 about = json.loads(file.read(_ABOUT_MAX))
         except (OSError, ValueError):
             return {}
@@ -137,6 +146,9 @@ class _Left:
         finally:
             os.close(fd)
         self.is_record |= path.endswith(".spool") and bool(self.about)
+
+    def close(self):
+        os.close(self.fd)
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -168,6 +180,7 @@ def _tidy(places, verbose):
             left.remove()
         else:
             kept.append(left)
+        left.close()
     if kept and verbose and not _told:
         print("vizbpf: what killed processes had recorded is kept (pid %s): python3 -m vizbpf "
               "--recover makes traces of it" % ", ".join(str(left.pid) for left in kept),
@@ -190,13 +203,16 @@ def recover(places, combine):
     path), which returns the pids that it found. Returns how many there were, and how many of them
     could not be made."""
     failed = 0
-    found = [left for left in _left([spool.SHARED_MEMORY, tempfile.gettempdir()] + list(places))
-             if left.is_record]
-    for left in found:
+    found = 0
+    for left in _left([spool.SHARED_MEMORY, tempfile.gettempdir()] + list(places)):
+        if not left.is_record:
+            left.close()
+            continue
+        found += 1
         path = _trace_path(left.about["output"], left.pid)
         try:
             with tempfile.TemporaryDirectory(prefix=".vizbpf-", dir=os.path.dirname(path)) as parts:
-                if not combine(parts, left.folder, path):
+                if not combine(parts, left.inside, path):
                     os.unlink(path)
                     raise OSError("%s cannot be read" % left.folder)
         except (OSError, ValueError) as error:
@@ -205,4 +221,5 @@ def recover(places, combine):
             failed += 1
         else:
             left.remove()
-    return len(found), failed
+        left.close()
+    return found, failed
