@@ -13,7 +13,7 @@ PKG_CONFIG ?= pkg-config
 VERSION := 0.1.0
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
-PACKAGES := libbpf libelf json-c zlib capstone libprotobuf-c
+PACKAGES := libbpf libelf json-c zlib libdeflate capstone libprotobuf-c
 CFLAGS ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -DVIZ_VERSION='"$(VERSION)"' -DVIZ_PREFIX='"$(PREFIX)"' -I$(BUILD) -Iuser
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -fno-strict-aliasing

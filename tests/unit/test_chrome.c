@@ -10,7 +10,7 @@
  * user/output/intake.c user/output/names.c
  * user/output/input.c
  * user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c */
-/* libs: -ljson-c -lz -lprotobuf-c */
+/* libs: -ljson-c -lz -ldeflate -lprotobuf-c */
 // SPDX-License-Identifier: Apache-2.0
 /* Chrome JSON: the exact shapes, and what is written is what is read. */
 #include <errno.h>
