@@ -262,9 +262,8 @@ static void draw_help(FILE *out)
 		"p  pause, or go on",
 		"q  quit (or Ctrl-C)",
 		"",
-		"own% and total% are of the last interval, over all threads; own time, total and "
-		"mean",
-		"since the beginning. Any key goes back to the table.",
+		"own% and total% are of the last interval, over all threads; own time,",
+		"total and mean since the beginning. Any key goes back to the table.",
 	};
 	size_t i;
 
