@@ -325,6 +325,9 @@ static const struct spec specs[] = {
 	{"log-async", 0, 'b', ON(inside)},
 	{"log-sparse", 0, 'b', ON(inside)},
 	{"log-audit", 0, 'v', .take = take_inside},
+	{"log-var", 0, 'v', .take = take_inside},
+	{"log-number", 0, 'v', .take = take_inside},
+	{"log-attr", 0, 'v', .take = take_inside},
 	{"stdlib", 0, 'b', ON(only_stdlib)},
 	{"no-stdlib", 0, 'b', ON(no_stdlib)},
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 
-from . import options as options_module
+from . import options as options_module, variables
 from .tracer import VizTracer
 
 
@@ -16,7 +16,8 @@ def run_cell(shell, line, cell, namespace):
     except SystemExit:  # it has said what is wrong, or helped
         return None
     path = options_module.output_path(options, os.getpid())
-    code = compile(shell.transform_cell(cell), "<cell>", "exec")
+    variables.install(options_module.variable_patterns(options))
+    code = variables.compile_source(shell.transform_cell(cell), "<cell>")
     tracer = VizTracer(output_file=path, verbose=0, file_info=not options.no_file_info,
                        **options_module.tracer_arguments(options))
     tracer.start()

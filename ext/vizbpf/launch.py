@@ -19,7 +19,7 @@ import tempfile
 import traceback
 import types
 
-from . import _native, files, kept, options as options_module, spool, tracer as tracer_module
+from . import _native, files, kept, options as options_module, spool, tracer as tracer_module, variables
 
 ENVIRONMENT = "VIZBPF_LAUNCH"  # JSON: what a child needs to know
 _WAIT_FOR_CHILDREN = 5.0  # seconds, once the program has ended
@@ -215,6 +215,7 @@ def join():
     if _is_helper():
         return
     _launch = _Launch(known["folder"], known["spools"], known["arguments"], True)
+    variables.install(known["variables"])
     _hook_ends()
     _launch.start()
 
@@ -226,14 +227,14 @@ def _is_helper():
     return b"resource_tracker import main" in words or b"semaphore_tracker import main" in words
 
 
-def _prepare_children(folder, spools, arguments):
+def _prepare_children(folder, spools, arguments, patterns):
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="utf-8") as file:
         file.write(_SITECUSTOMIZE % {"package": package})
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = folder + (os.pathsep + before if before else "")
     os.environ[ENVIRONMENT] = json.dumps({"folder": folder, "spools": spools,
-                                          "arguments": arguments})
+                                          "arguments": arguments, "variables": patterns})
 
 
 def _wait_for_children(folder):
@@ -354,7 +355,7 @@ def _run_command(command):
 def _run_script(command):
     path = command[0]
     with io.open_code(os.path.abspath(path)) as file:
-        code = compile(file.read(), os.path.abspath(path), "exec", dont_inherit=True)
+        code = variables.compile_source(file.read(), os.path.abspath(path))
     main_module = types.ModuleType("__main__")
     main_module.__file__ = path
     main_module.__builtins__ = __builtins__
@@ -413,7 +414,7 @@ def main(arguments):
     taken = options_module.tracer_arguments(options)
     follow = not options.ignore_multiprocess
     if follow:
-        _prepare_children(folder, spools, taken)
+        _prepare_children(folder, spools, taken, options_module.variable_patterns(options))
 
     def combine():
         held = spool.hold(spools)
@@ -441,5 +442,6 @@ def main(arguments):
         return _run_command(options.command)
     # The user's program must not find the name of our package in its way.
     sys.modules.pop("vizbpf.__main__", None)
+    variables.install(options_module.variable_patterns(options))
     _launch.start()
     return _run(options.module, options.command)

@@ -5,6 +5,8 @@ import os
 import re
 import time
 
+from . import variables
+
 _UNITS = {"": 1.0, "ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
 
 
@@ -14,6 +16,14 @@ def duration(text):
     if not match:
         raise argparse.ArgumentTypeError("%r is not a duration such as 10us" % text)
     return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _regex(text):
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError("%r is not a regular expression: %s" % (text, error))
+    return text
 
 
 class _Extend(argparse.Action):
@@ -91,6 +101,10 @@ def _parser():
                         help="make traces of what VizTracer() in killed programs had recorded (and "
                              "look for it in these folders too), then end")
     parser.option("log_audit", nargs="*", default=None, help="audit events that match these")
+    for name, text in (("log_var", "values of variables and arguments whose names match these"),
+                       ("log_number", "the same, as counters"),
+                       ("log_attr", "values of attributes whose names match these")):
+        parser.option(name, nargs="*", action=_Extend, type=_regex, default=None, metavar="REGEX", help=text)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
@@ -151,3 +165,8 @@ def tracer_arguments(options):
         "tracer_entries", "max_stack_depth", "include_files", "exclude_files", "ignore_c_function",
         "ignore_frozen", "log_func_args", "log_func_retval", "log_print", "log_gc", "log_sparse",
         "log_async", "log_exception", "log_audit", "min_duration")}
+
+
+def variable_patterns(options):
+    """What variables.install() gets."""
+    return {name: getattr(options, name) for name in variables.KINDS}

@@ -271,6 +271,8 @@ def test_root_asks_for_what_only_the_program_can_tell():
         done = run("--log-func-args", "--log_func_retval", "--as-root", "-o", out, script)
         assert done.returncode == 0 and "inside" in done.stderr, done
         assert find(load(out), "f")[0]["args"] == {"func_args": {"a": "3"}, "return_value": "3"}
+        done = run("--log-var", "a", "--log_number=a", "--log_attr", "b", "--as-root", "-o", out, script)
+        assert done.returncode == 0 and "a = 3" in names(load(out), "i") and find(load(out), "a"), done
         done = run("--log-func-args", "-p", str(os.getpid()))
         assert done.returncode == 2 and "inside" in done.stderr, done
     result = python("-m", "vizbpf", "--engine", "eval", "program.py")

@@ -29,6 +29,6 @@ def run(module):
 
 
 if __name__ == "__main__":
-    for part in ("events", "serialiser", "recorder", "api", "kept", "launch", "header", "live"):
+    for part in ("events", "serialiser", "recorder", "api", "kept", "launch", "variables", "header", "live"):
         run(importlib.import_module("case_" + part))
     print("done")
