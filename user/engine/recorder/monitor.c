@@ -93,8 +93,14 @@ static NOINLINE void *monitor_any(void *const *args, unsigned int kind, int can_
 	return (void *)K.none;
 }
 
+#ifdef MORE /* less code before less time: more of it has to find room */
+#define USUAL_WAY NOINLINE
+#else
+#define USUAL_WAY INLINE
+#endif
+
 /* The usual way, which calls nothing and so needs to save no register. */
-static INLINE void *monitor(void *const *args, unsigned int kind)
+static USUAL_WAY void *monitor(void *const *args, unsigned int kind)
 {
 	struct viz_rec_live *live = &LIVE_PAGE;
 	uint64_t code = (uint64_t)args[0], tstate, frame;
