@@ -13,7 +13,6 @@
  */
 #include "maps.bpf.h"
 #include "hold.bpf.h"
-#include "stack_limits.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -113,10 +112,12 @@ static long look_again(__u32 index, void *data)
 	return !value || *value != VIZ_INTERP_WAITS || bpf_ktime_get_ns() >= call->until;
 }
 
+#define OPEN_WAIT 100000000 /* ns */
+
 /* As long as it takes user space to open a ring; it holds the GIL meanwhile. */
 static __always_inline void wait_here(const struct viz_interp_key *key)
 {
-	struct waiting_call call = {.key = *key, .until = bpf_ktime_get_ns() + VIZ_STACK_WAIT};
+	struct waiting_call call = {.key = *key, .until = bpf_ktime_get_ns() + OPEN_WAIT};
 	__u64 zero = 0, *value;
 
 	bpf_loop(1 << 22, look_again, &call, 0);

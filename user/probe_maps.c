@@ -62,7 +62,7 @@ void viz_probes__know_interpreter(struct viz_probes *probes, pid_t pid, uint64_t
 }
 
 void viz_probes__await_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
-				   bool awaited)
+				   uint64_t how)
 {
 	int fd = bpf_map__fd(probes->skel->maps.known_interpreters);
 	struct viz_interp_key key = {.interp = interp, .tgid = (uint32_t)pid};
@@ -72,8 +72,7 @@ void viz_probes__await_interpreter(struct viz_probes *probes, pid_t pid, uint64_
 	if (!bpf_map_lookup_elem(fd, &key, &value) && value && value != VIZ_INTERP_WAITS &&
 	    value != VIZ_INTERP_AWAITED)
 		return;
-	value = awaited ? VIZ_INTERP_AWAITED : 0;
-	bpf_map_update_elem(fd, &key, &value, BPF_ANY);
+	bpf_map_update_elem(fd, &key, &how, BPF_ANY);
 }
 
 void viz_probes__hold(struct viz_probes *probes, bool on)

@@ -71,9 +71,10 @@ struct viz_attachment *viz_probes__attach_first(struct viz_probes *probes,
 /* The map `known_interpreters`: @known, or not any more. */
 void viz_probes__know_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
 				  bool known);
-/* Whether the next call of an interpreter is to be told of, and waits; one that waits goes on. */
+/* What the next call of an interpreter does: VIZ_INTERP_ONCE_MORE, VIZ_INTERP_AWAITED or 0, nothing
+ * (bpf/records.h). A call that waits goes on; one that is to stop stays so. */
 void viz_probes__await_interpreter(struct viz_probes *probes, pid_t pid, uint64_t interp,
-				   bool awaited);
+				   uint64_t how);
 
 /* The map `processes`. All return 0 or a negative errno. */
 int viz_probes__set_process(struct viz_probes *probes, pid_t pid, struct viz_process_info *info);

@@ -229,7 +229,7 @@ os._exit(0)
 	done
 }
 
-# Nobody opens the ring: the first call waits 50 ms for it, and goes on.
+# Nobody opens the ring: the first call waits 100 ms for it, and goes on.
 @test "what ended before its ring could be opened is said to be incomplete" {
 	start_target '
 import os

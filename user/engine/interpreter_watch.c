@@ -74,7 +74,7 @@ void viz_interpreter_watch__told(struct viz_interpreter_watch *w, const struct v
 	}
 }
 
-void viz_interpreter_watch__await(struct viz_interpreter_watch *w)
+void viz_interpreter_watch__await(struct viz_interpreter_watch *w, bool stop)
 {
 	const struct viz_build *b = w->interp->build;
 	uint64_t states[VIZ_SLOTS_MAX];
@@ -84,7 +84,8 @@ void viz_interpreter_watch__await(struct viz_interpreter_watch *w)
 	if (w->first || !b->enter.offset)
 		return;
 	for (int i = 0; i < nr; i++)
-		viz_probes__await_interpreter(w->probes, w->interp->pid, states[i], true);
+		viz_probes__await_interpreter(w->probes, w->interp->pid, states[i],
+					      stop ? VIZ_INTERP_ONCE_MORE : VIZ_INTERP_AWAITED);
 	w->first = viz_probes__attach_first(w->probes, b, w->interp->pid, why, sizeof(why));
 	w->awaited = w->first != NULL;
 	w->until = UINT64_MAX / 2;
@@ -96,6 +97,8 @@ void viz_interpreter_watch__begun(struct viz_interpreter_watch *w)
 {
 	w->awaited = false;
 	w->until = 0;
+	know_all(w, false);
+	know_all(w, true);
 }
 
 void viz_interpreter_watch__tick(struct viz_interpreter_watch *w)

@@ -29,9 +29,9 @@ struct viz_interpreter_watch {
 void viz_interpreter_watch__expect(struct viz_interpreter_watch *w);
 /*
  * The same for a process that is there and idle: its next call is told of by VIZ_SLOT_EMPTY and
- * waits until viz_probes__await_interpreter() says that it need not. Nothing is stopped for it.
+ * waits until viz_probes__await_interpreter() says that it need not. @stop: it may be stopped for it.
  */
-void viz_interpreter_watch__await(struct viz_interpreter_watch *w);
+void viz_interpreter_watch__await(struct viz_interpreter_watch *w, bool stop);
 /* It need not any more: the probe goes at one of the next ticks. */
 void viz_interpreter_watch__begun(struct viz_interpreter_watch *w);
 /* VIZ_INTERP_COMING: expects; VIZ_SLOT_EMPTY: one less is coming. */

@@ -182,10 +182,10 @@ static void children_wait(struct recording *r, bool wait)
 	set_flag(r, VIZ_PROC_ALONE, wait);
 }
 
-/* The next call waits until its ring is open. Nobody calls at this moment. */
-static void await_call(struct recording *r)
+/* The next call waits until its ring is open; @stop: by a stop, where none is noticed. */
+static void await_call(struct recording *r, bool stop)
 {
-	viz_interpreter_watch__await(&r->watch);
+	viz_interpreter_watch__await(&r->watch, stop);
 	children_wait(r, true);
 }
 
@@ -215,7 +215,7 @@ static void watch_if_idle(struct recording *r)
 			return;
 		nanosleep(&nap, NULL);
 	}
-	await_call(r);
+	await_call(r, false);
 }
 
 static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t why_size)
@@ -236,7 +236,7 @@ static int attach(struct viz_session *s, struct viz_target *t, char *why, size_t
 			       strerror(-err));
 	/* it was not held, and may end soon */
 	if (runs && s->ready)
-		await_call(r);
+		await_call(r, true);
 	err = try_attach(r, why, why_size);
 	if (is_refusal(err))
 		return fall_back(s, t, why);
@@ -340,7 +340,7 @@ static int forked(struct viz_session *s, struct viz_target *parent, struct viz_t
 		charge(r, viz_trampoline__child_bytes());
 	/* its recorder will begin by itself, in memory of its own */
 	if (!err && from && from->watch.awaited && viz_trampoline__is_armed(from->tramp, 0))
-		await_call(r);
+		await_call(r, true);
 	return err;
 }
 
@@ -437,12 +437,13 @@ static void take_first_call(struct recording *r, uint64_t interp)
 		viz_trampoline__begins(r->tramp, interp);
 	else
 		err = try_attach(r, why, sizeof(why));
-	if (is_refusal(err))
+	if (is_refusal(err)) {
 		fall_back(r->s, r->t, why);
-	else
-		viz_probes__await_interpreter(r->s->probes, r->t->pid, interp,
-					      r->tramp &&
-						      viz_trampoline__is_armed(r->tramp, interp));
+		return;
+	}
+	viz_probes__await_interpreter(
+		r->s->probes, r->t->pid, interp,
+		r->tramp && viz_trampoline__is_armed(r->tramp, interp) ? VIZ_INTERP_AWAITED : 0);
 	has_begun(r);
 }
 
