@@ -5,7 +5,6 @@ import collections
 import contextlib
 import gc
 import io
-import io
 import json
 import os
 import random
