@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 
 from cases import each, glob_libpython, leftovers, read_ready, scenario, some
 from harness import (PATIENCE, VIZBPF, Failure, Skip, Subject, Tracer, check, equal, proc_state, scratch,
@@ -44,6 +45,30 @@ def many_threads(args):
         seen, lost = tracer.count("short"), tracer.metadata()["lost"]
         print("        %d of 10000 seen, %d lost" % (seen, lost))
         check(seen == 10000 if not lost else 10000 - lost <= seen <= 10000, "%d seen, %d lost" % (seen, lost))
+        subject.check_untouched("after")
+        subject.end()
+
+    each(some(args, few=True), run)
+
+
+@scenario
+def hung_at_first_call(args):
+    """vizbpf does not answer when an idle process calls and forks: it goes on, nothing is left"""
+
+    def run(python):
+        subject = Subject(python)
+        tracer = Tracer("-p", subject.pid)
+        tracer.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        equal(subject.ask("burst", 5)["sum"], 15, "sum")
+        waited = time.monotonic() - began
+        print("        the first call took %.0f ms" % (1000 * waited))
+        check(waited < 1.5, "the first call took %.1f s" % waited)
+        check(subject.ask("fork_exit", 1)["ok"], "a child miscounted")
+        tracer.process.send_signal(signal.SIGCONT)
+        equal(subject.ask("burst", 5)["sum"], 15, "sum")
+        tracer.stop()
+        check(tracer.count("marked") >= 5, "recording does not go on")
         subject.check_untouched("after")
         subject.end()
 

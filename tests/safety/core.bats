@@ -31,6 +31,7 @@ load common.bash
 @test "life: the target ends, is killed, is a zombie" { scenario --core ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --core --times 10 forks_execs_threads; }
 @test "life: 10,000 short threads" { scenario --core many_threads; }
+@test "life: vizbpf does not answer at the first call of an idle process" { scenario --core hung_at_first_call; }
 @test "life: sub-interpreters" { scenario --core subinterpreters; }
 @test "hostile: files that look like libpython" { scenario --times 10 crafted_library; }
 @test "hostile: escapes in names" { scenario --core odd_names; }

@@ -33,6 +33,7 @@ load common.bash
 @test "life: the target ends, is killed, is a zombie" { scenario ends_while_traced; }
 @test "life: forks, execs, threads that come and go" { scenario --times 200 forks_execs_threads; }
 @test "life: 10,000 short threads" { scenario many_threads; }
+@test "life: vizbpf does not answer at the first call of an idle process" { scenario hung_at_first_call; }
 @test "life: sub-interpreters" { scenario subinterpreters; }
 @test "life: a second libpython" { scenario second_libpython; }
 @test "hostile: a library swapped for a link to the host" { scenario swapped_library; }
