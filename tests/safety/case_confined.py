@@ -55,10 +55,10 @@ def traced(subject, what):
 
 @scenario
 def at_limits(args):
-    """no descriptor, address space, file size, locked memory or writable code to be had"""
+    """no descriptor, address space, file size, memfd, locked memory or writable code to be had"""
 
     def one(python):
-        for what in ("descriptors", "addresses", "files", "locked", "writable code"):
+        for what in ("descriptors", "addresses", "files", "locked", "memfds", "writable code"):
             subject = Subject(python)
             said = subject.ask("limit", what.replace(" ", "-"))
             if "skip" in said:

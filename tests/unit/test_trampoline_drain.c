@@ -126,6 +126,8 @@ static void fresh(void)
 		       file.fd, 0);
 	if (in.ring == MAP_FAILED)
 		abort();
+	for (int i = 0; i < VIZ_REC_PARTS; i++)
+		in.ring->order[i] = (uint8_t)i;
 	codes = enters = leaves = threads = lost_enters = running = last_tid = raised = 0;
 	verdict = VIZ_VERDICT_RECORD;
 }

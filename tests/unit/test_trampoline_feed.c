@@ -73,6 +73,8 @@ static struct viz_feed *fresh(void)
 	ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED)
 		abort();
+	for (int i = 0; i < VIZ_REC_PARTS; i++)
+		ring->order[i] = (uint8_t)i;
 	return viz_feed__new(ring, fd, sizeof(*ring), NR);
 }
 
