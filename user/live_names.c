@@ -13,7 +13,10 @@
 
 #define MS 1000000ull
 
-enum { THREADS_MAX = 1024 };
+/* FRESH_MAX: processes with new threads at once; of more the tick takes care. */
+enum { THREADS_MAX = 1024, FRESH_MAX = 64, SOON_LOOKS = 3 };
+/* A process that starts threads without end is looked at as often as this. */
+static const uint64_t soon_wait = 5 * MS;
 
 static const uint64_t first_wait = 100 * MS, longest_wait = 10000 * MS;
 
@@ -32,6 +35,12 @@ struct viz_live_names {
 	struct viz_hash by_pid;
 	struct entry *entries;
 	uint32_t nr, room;
+	struct {
+		pid_t pid;
+		int looks; /* left: threading may not have entered it in its list yet */
+	} fresh[FRESH_MAX]; /* with threads that are new */
+	uint32_t nr_fresh;
+	uint64_t next_soon; /* ns */
 	struct viz_python_thread threads[THREADS_MAX];
 };
 
@@ -192,6 +201,41 @@ void viz_live_names__tick(struct viz_live_names *names, struct viz_session *s, s
 	e->next = now + e->wait;
 	e->lanes = s->lanes_made;
 	look(names, s, t, e);
+}
+
+void viz_live_names__new_thread(struct viz_live_names *names, const struct viz_target *t)
+{
+	uint32_t i = 0;
+
+	while (i < names->nr_fresh && names->fresh[i].pid != t->pid)
+		i++;
+	if (i == FRESH_MAX)
+		return;
+	names->nr_fresh += i == names->nr_fresh;
+	names->fresh[i].pid = t->pid;
+	names->fresh[i].looks = SOON_LOOKS;
+}
+
+void viz_live_names__soon(struct viz_live_names *names, struct viz_session *s)
+{
+	uint64_t now = names->nr_fresh ? viz_session__now() : 0;
+	uint32_t i, nr = names->nr_fresh;
+	struct viz_target *t;
+	struct entry *e;
+
+	if (now < names->next_soon || !nr)
+		return;
+	names->next_soon = now + soon_wait;
+	names->nr_fresh = 0;
+	for (i = 0; i < nr; i++) {
+		t = viz_session__target(s, names->fresh[i].pid);
+		if (--names->fresh[i].looks)
+			names->fresh[names->nr_fresh++] = names->fresh[i];
+		e = t && t->state == VIZ_TARGET_ACTIVE && t->interp.build ? find_entry(names, t)
+									  : NULL;
+		if (e)
+			name_threads(names, s, t, e);
+	}
 }
 
 void viz_live_names__threads(struct viz_live_names *names, struct viz_session *s,

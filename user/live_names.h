@@ -18,6 +18,11 @@ void viz_live_names__free(struct viz_live_names *names);
  * Updates trace->processes[].name and trace->tracks[].name; the writers read them at the end. */
 void viz_live_names__tick(struct viz_live_names *names, struct viz_session *s,
 			  struct viz_target *t);
+/* A thread of the target is new: it may have ended before the next tick. */
+void viz_live_names__new_thread(struct viz_live_names *names, const struct viz_target *t);
+/* Looks for the names of new threads, if there are any; called in each turn of the session's
+ * loop. */
+void viz_live_names__soon(struct viz_live_names *names, struct viz_session *s);
 /* Looks for the names of threads now: one is new, and its name decides (--threads). */
 void viz_live_names__threads(struct viz_live_names *names, struct viz_session *s,
 			     struct viz_target *t);

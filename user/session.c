@@ -369,6 +369,7 @@ static void loop(struct viz_session *s)
 		if (s->watch && fds[2].revents)
 			viz_mmap_watch__read(s->watch, on_mapped, s);
 		behind = drain_engines(s);
+		viz_live_names__soon(s->names, s);
 		idle = s->records + s->trace->calls == before ? idle + 1 : 0;
 		now = viz_session__now();
 		if (now >= next_tick) {

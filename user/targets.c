@@ -315,6 +315,8 @@ struct viz_thread_lane *viz_session__lane(struct viz_session *s, struct viz_targ
 		viz_session__name_thread(s, lane, name);
 	if (s->opt->threads)
 		viz_live_names__threads(s->names, s, t);
+	else
+		viz_live_names__new_thread(s->names, t);
 	return lane;
 }
 

@@ -46,6 +46,27 @@ start_names() { # PYTHON [METHOD...]
 	done
 }
 
+@test "threads that do not live long by their names, too" {
+	need_root
+	cat >brief.py <<-'EOF'
+		import threading, time
+		def work():
+		    end = time.monotonic() + 0.04
+		    while time.monotonic() < end:
+		        time.sleep(0.001)
+		for i in range(10):
+		    thread = threading.Thread(target=work, name="brief-%d" % i)
+		    thread.start()
+		    thread.join()
+	EOF
+	for engine in eval trampoline; do
+		"$VIZBPF" -q --engine $engine -o a.json -- "$PYTHON" brief.py
+		jq -r '.traceEvents[] | select(.name == "thread_name").args.name' a.json | sort -u >named
+		# looking ten times a second finds four of ten
+		[ "$(grep -c '^brief-' named)" -ge 8 ]
+	done
+}
+
 @test "children of multiprocessing by their names, and by the script they are part of" {
 	for python in $(pythons); do
 		echo "$python"
