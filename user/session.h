@@ -128,6 +128,7 @@ struct viz_session {
 	uint32_t nr_lanes, cap_lanes;
 	uint64_t lanes_made; /* so far, those that are gone included */
 	unsigned int ended; /* lanes and targets since the last sweep */
+	uint64_t next_trim; /* ns; 0: nothing was swept since */
 	unsigned int nr_active; /* targets in state ACTIVE or WANTED */
 	uint64_t records, calls_before_tick;
 	uint64_t next_flush; /* of the file, ns */
@@ -188,7 +189,8 @@ void viz_session__end_lane(struct viz_session *s, struct viz_thread_lane *lane, 
 /* The function that a code object of @t is, or a name without a file; its index in the trace. After
  * VIZ_FUNCTIONS_MAX new ones of one target all others are one. UINT32_MAX: no memory. */
 enum { VIZ_FUNCTIONS_MAX = 1 << 18 };
-uint32_t viz_session__func(struct viz_session *s, struct viz_target *t, const struct viz_code *code);
+uint32_t viz_session__func(struct viz_session *s, struct viz_target *t,
+			   const struct viz_code *code);
 uint32_t viz_session__named(struct viz_session *s, struct viz_target *t, const char *name);
 /* Open calls that the BPF programs hold back are open calls of the timeline from here on. */
 void viz_session__release_held(struct viz_session *s, struct viz_thread_lane *lane);

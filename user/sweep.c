@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sweep.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "output/ended.h"
+
+/* How often the room of what was freed goes back to the system, ns. */
+static const uint64_t trim_every = 5000000000;
 
 /* Formats that show everything at the end, and the flight recorder, name all who ever were. */
 static bool forgets(const struct viz_session *s)
@@ -92,10 +96,19 @@ static void sweep_targets(struct viz_session *s)
 
 void viz_sweep(struct viz_session *s)
 {
+	uint64_t now = viz_session__now();
+
+	/* After many at a time glibc would keep what lies between blocks that are in use. */
+	if (s->next_trim && now > s->next_trim) {
+		malloc_trim(0);
+		s->next_trim = 0;
+	}
 	/* calls that are batched name their tracks */
 	if (!s->ended || viz_timeline__flush(s->timeline))
 		return;
 	s->ended = 0;
 	sweep_lanes(s);
 	sweep_targets(s);
+	if (!s->next_trim)
+		s->next_trim = now + trim_every;
 }

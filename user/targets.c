@@ -176,9 +176,10 @@ int viz_session__inherit(struct viz_session *s, struct viz_target *t, struct viz
 		viz_debug(VIZ_LOG_LIFE, "child %d of %d: %s", t->pid, parent->pid, strerror(-err));
 	if (t->scope != -1)
 		viz_custom_events__look(s->custom, t->pid, t->scope, 0);
-	/* It may have ended already; what it did is in the ring all the same. */
-	return err && !viz_procfs__status(t->pid, &status) && status.state != 'Z' &&
-			       status.state != 'X'
+	/* It may have ended already, or have given up its memory as the first step to that; what
+	 * it did is in the ring all the same. */
+	return err && !viz_procfs__status(t->pid, &status) && !status.kernel &&
+			       status.state != 'Z' && status.state != 'X'
 		       ? err
 		       : 0;
 }
@@ -271,8 +272,7 @@ uint32_t viz_session__func(struct viz_session *s, struct viz_target *t, const st
 uint32_t viz_session__named(struct viz_session *s, struct viz_target *t, const char *name)
 {
 	uint32_t before = s->trace->nr_funcs;
-	uint32_t func =
-		has_too_many(t) ? further(s) : viz_trace__func(s->trace, name, "", 0);
+	uint32_t func = has_too_many(t) ? further(s) : viz_trace__func(s->trace, name, "", 0);
 
 	t->functions += s->trace->nr_funcs - before;
 	return func;
