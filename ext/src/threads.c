@@ -124,12 +124,34 @@ static struct viz_thread *own_thread(void)
 	return viz_tls.generation == viz_recorder.generation ? viz_tls.thread : NULL;
 }
 
+/* A thread with its open calls, the first frame included, as it was at one moment. */
+struct snapshot {
+	struct viz_thread thread;
+	size_t stack_bytes, nr;
+	struct viz_frame frames[];
+};
+
+static struct snapshot *take_snapshot(const struct viz_thread *t)
+{
+	size_t nr = (size_t)(t->top - t->stack->frames);
+	struct snapshot *snapshot = malloc(sizeof(*snapshot) + nr * sizeof(snapshot->frames[0]));
+
+	if (!snapshot)
+		return NULL;
+	snapshot->thread = *t;
+	snapshot->stack_bytes = t->stack->block.bytes;
+	snapshot->nr = nr;
+	memcpy(snapshot->frames, t->stack->frames, nr * sizeof(snapshot->frames[0]));
+	return snapshot;
+}
+
 /* Takes the thread and its open calls along into blocks of the present spool, as the only
  * thread; what it recorded stays behind. False when out of memory: there is none then. */
-static bool move_thread(struct viz_thread *old)
+static bool use_snapshot(const struct snapshot *snapshot)
 {
-	struct viz_thread *t = viz_spool__get(VIZ_BLOCK_THREAD, sizeof(*t));
-	struct viz_stack *stack = t ? new_stack(old->serial, old->stack->block.bytes) : NULL;
+	struct viz_thread *t = snapshot ? viz_spool__get(VIZ_BLOCK_THREAD, sizeof(*t)) : NULL;
+	struct viz_stack *stack =
+		t ? new_stack(snapshot->thread.serial, snapshot->stack_bytes) : NULL;
 	struct viz_block block;
 
 	viz_recorder.seen.threads = NULL;
@@ -137,16 +159,32 @@ static bool move_thread(struct viz_thread *old)
 	if (!stack)
 		return false;
 	block = t->block;
-	*t = *old;
+	*t = snapshot->thread;
 	t->block = block;
-	memcpy(stack->frames, old->stack->frames,
-	       (size_t)(old->top - old->stack->frames) * sizeof(stack->frames[0]));
-	use_stack(t, stack, (size_t)(old->top - old->base));
+	memcpy(stack->frames, snapshot->frames, snapshot->nr * sizeof(stack->frames[0]));
+	use_stack(t, stack, snapshot->nr - 1);
 	t->at = t->end = NULL;
 	t->newest = t->oldest = NULL;
 	t->nr_chunks = t->cap = 0;
 	enlist(t);
 	return true;
+}
+
+/* The file is mapped by both from the fork on, and the parent goes on: the child cannot read there
+ * what it was doing. */
+static __thread struct snapshot *at_fork;
+
+static void before_fork(void)
+{
+	struct viz_thread *own = viz_recorder.head ? own_thread() : NULL;
+
+	at_fork = own ? take_snapshot(own) : NULL;
+}
+
+static void in_parent(void)
+{
+	free(at_fork);
+	at_fork = NULL;
 }
 
 /*
@@ -155,8 +193,8 @@ static bool move_thread(struct viz_thread *old)
  */
 static void in_child(void)
 {
-	struct viz_thread *own = own_thread();
-	bool unmap = !own || !own->busy; /* else it is looked at again, see add_details() */
+	bool unmap = !at_fork || !at_fork->thread.busy; /* else it is looked at again, see
+							   add_details() */
 
 	if (!viz_recorder.head)
 		return;
@@ -165,11 +203,9 @@ static void in_child(void)
 	viz_recorder.funcs_told = viz_recorder.lanes_told = 0;
 	viz_recorder.cap = viz_recorder.more = viz_recorder.evicted = 0;
 	viz_spool__leave();
-	if (own)
-		move_thread(own);
-	else
-		viz_recorder.seen.threads = NULL;
+	use_snapshot(at_fork);
 	viz_spool__forget_left(unmap);
+	in_parent();
 }
 
 int viz_recorder__keep_in(int fd, const char *process_name)
@@ -177,12 +213,13 @@ int viz_recorder__keep_in(int fd, const char *process_name)
 	static bool prepared;
 	struct viz_thread *own = own_thread();
 	struct viz_spool_head *head;
-	int err;
+	struct snapshot *snapshot;
+	int err = 0;
 
 	if (viz_recorder.seen.threads &&
 	    (viz_recorder.seen.threads != own || own->next || own->nr_chunks))
 		return -EBUSY;
-	if (!prepared && pthread_atfork(NULL, NULL, in_child))
+	if (!prepared && pthread_atfork(before_fork, in_parent, in_child))
 		return -ENOMEM;
 	prepared = true;
 	err = viz_spool__open(fd);
@@ -204,7 +241,12 @@ int viz_recorder__keep_in(int fd, const char *process_name)
 	__atomic_store_n(&head->magic, VIZ_SPOOL_MAGIC, __ATOMIC_RELEASE);
 	viz_recorder.head = head;
 	viz_names__tell();
-	return own && !move_thread(own) ? -ENOMEM : 0;
+	if (own) {
+		snapshot = take_snapshot(own);
+		err = use_snapshot(snapshot) ? 0 : -ENOMEM;
+		free(snapshot);
+	}
+	return err;
 }
 
 /* A thread enters itself into threading._active some calls after its first one; it is gone

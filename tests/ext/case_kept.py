@@ -117,6 +117,40 @@ print(sum("leaf" in e["name"] for e in tracer.data["traceEvents"]))
         assert not _records(here)
 
 
+_FORKS = """
+import ctypes
+libc = ctypes.CDLL(None)
+for _ in range(100):  # time for the parent to go on before the recorder looks
+    getattr(libc, "__register_atfork")(None, None, libc.sched_yield, None)
+def child(told):
+    leaf(1)
+    tracer.stop()
+    tracer.parse()
+    names = [e["name"].split(" ")[0] for e in tracer.data["traceEvents"] if e["ph"] in "XB"]
+    os.write(told, b"%d %d," % (names.count("leaf"), names.count("forks")))
+    os._exit(0)
+def forks(told):
+    pid = os.fork()
+    if not pid:
+        child(told)
+    return pid
+ready, told = os.pipe()
+for _ in range(20):
+    tracer.start()
+    pid = forks(told)
+    tracer.stop()
+    tracer.clear()
+    os.waitpid(pid, 0)
+print(os.read(ready, 10000).decode())
+"""
+
+
+def test_a_child_goes_on_where_it_was_forked():
+    with folder() as here:
+        done = python("-c", _PROGRAM + _FORKS, here)
+        assert done.stdout == "1 1," * 20 + "\n", done
+
+
 def test_a_living_process_is_left_alone():
     for more in ("", "os.closerange(3, 100)\n"):  # with the descriptor goes the lock
         with folder() as here:
