@@ -197,6 +197,8 @@ static void test_reject(void)
 	put(VIZ_RECORD_ENTER, 110, 1);
 	viz_reader__drain(&t, rings, 1, &sink);
 	ok(in.ring->codes[9].id == (1 | VIZ_REC_REJECT), "the verdict is at the recorder");
+	put_code(3, UINT32_MAX, "h"); /* no such place: far beyond the ring */
+	viz_reader__drain(&t, rings, 1, &sink);
 	ok(in.ring->codes[10].id == 5, "a place that is another's by now is left alone");
 	ok(!enters, "and no edge comes through");
 	fresh();

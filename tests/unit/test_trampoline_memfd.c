@@ -45,6 +45,22 @@ static int temporary(const char *where)
 	return fd;
 }
 
+/* Sealed as well, but a page that is not to be had is a SIGBUS. */
+static void test_huge(void)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	uint64_t size, huge = 2 << 20;
+	char *at = MAP_FAILED;
+
+	if (fd >= 0 && !ftruncate(fd, (off_t)huge))
+		at = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (at == MAP_FAILED)
+		printf("ok %d # SKIP no file of huge pages\n", ++tap_tests);
+	else
+		ok(viz_memfd__open(getpid(), (uint64_t)at, (uint64_t)at + huge, &size) == -EPERM,
+		   "one of huge pages");
+}
+
 int main(void)
 {
 	uint64_t size = 0;
@@ -65,6 +81,7 @@ int main(void)
 	ok(try(new_memfd(0, 0), MAP_SHARED, &size) == -EPERM, "one that cannot be sealed");
 	ok(try(new_memfd(MFD_ALLOW_SEALING, F_SEAL_SEAL), MAP_SHARED, &size) == -EPERM,
 	   "one that takes no more seals");
+	test_huge();
 	ok(try(temporary("/dev/shm"), MAP_SHARED, &size) == -EPERM, "a file of a mounted tmpfs");
 	ok(try(temporary("/tmp"), MAP_SHARED, &size) == -EPERM, "a file");
 	ok(try(open("/dev/zero", O_RDWR | O_CLOEXEC), MAP_SHARED, &size) == -EPERM, "shared zeros");
