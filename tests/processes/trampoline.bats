@@ -61,11 +61,12 @@ END
 }
 
 @test "interpreters with a GIL of their own, at the same time, from their first call on" {
-	local python
+	local python number
 
 	python=$(pythons 'sys.version_info >= (3, 12)' | tail -1)
 	[ -n "$python" ] || skip "no Python 3.12 or newer"
 	cat >own.py <<'END'
+import sys
 import threading
 try:
     import _interpreters as interpreters
@@ -74,25 +75,31 @@ except ImportError:
 CODE = """
 def own(n):
     return n
-for i in range(5000):
+for i in range(500):
     own(i)
 """
 def one():
     for i in range(3):
+        barrier.wait()
         interpreter = interpreters.create()
+        barrier.wait()
         interpreters.run_string(interpreter, CODE)
         interpreters.destroy(interpreter)
 idle = [interpreters.create() for i in range(3)]
-threads = [threading.Thread(target=one) for i in range(4)]
+threads = [threading.Thread(target=one) for i in range(int(sys.argv[1]))]
+barrier = threading.Barrier(len(threads))
 for t in threads:
     t.start()
 for t in threads:
     t.join()
 END
-	run_vizbpf -q --engine trampoline -o a.json -- "$python" own.py
-	[ "$status" -eq 0 ]
-	[ "$(calls_of a.json own)" -eq 60000 ]
-	[ "$(calls_of a.json one)" -eq 4 ]
+	for number in 4 40; do
+		run_vizbpf -q --engine trampoline -o a.json -- "$python" own.py $number
+		[ "$status" -eq 0 ]
+		[ "$(calls_of a.json own)" -eq $((number * 1500)) ]
+		[ "$(calls_of a.json one)" -eq $number ]
+		[ -z "$errors" ]
+	done
 }
 
 @test "the recorder cannot be had: another engine takes over, with the reason, asked for or not" {

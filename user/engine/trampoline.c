@@ -440,9 +440,8 @@ uint64_t viz_trampoline__missed(const struct viz_trampoline *t)
 {
 	const struct viz_tramp_file *f = t->instances[0].file;
 
-	return f && !t->instances[0].inherited
-		       ? __atomic_load_n(&f->dir->missed, __ATOMIC_RELAXED)
-		       : 0;
+	return f && !t->instances[0].inherited ? __atomic_load_n(&f->dir->missed, __ATOMIC_RELAXED)
+					       : 0;
 }
 
 void viz_trampoline__free(struct viz_trampoline *t)

@@ -187,7 +187,12 @@ uint64_t viz_instance__eval(const struct viz_trampoline *t, const struct viz_ins
 void viz_instance__fill_consts(const struct viz_trampoline *t, const struct viz_instance *in,
 			       struct viz_rec_consts *k)
 {
+	size_t size;
+	struct viz_image_entries at;
+
 	viz_image__consts(k, t->interp, &t->symbols);
+	viz_image__code(t->mode, viz_trampoline__more(t), &size, &at);
+	k->bytes = size;
 	k->clock = t->clock.counter ? 0 : t->vdso;
 	k->mask = t->params.ring_size / sizeof(struct viz_rec_event) - 1;
 	k->eval = viz_instance__eval(t, in);
@@ -442,6 +447,15 @@ static int find_places(const struct viz_trampoline *t, struct viz_places *places
 	return err;
 }
 
+/* Other interpreters' loaders take up room that will be there in a moment. */
+static bool is_crowded(const struct viz_trampoline *t, const struct viz_instance *in)
+{
+	for (int i = 0; i < t->nr_instances; i++)
+		if (&t->instances[i] != in && t->instances[i].nr_used)
+			return true;
+	return false;
+}
+
 /* Whole, where the caves hold it; else the smaller loader alone. */
 static int place(struct viz_trampoline *t, struct viz_instance *in, struct viz_places *places,
 		 uint64_t hole_size, char *why, size_t why_size)
@@ -455,7 +469,7 @@ static int place(struct viz_trampoline *t, struct viz_instance *in, struct viz_p
 			err = viz_instance__make_room(t, in, places);
 	}
 	if (err == -ENOSPC)
-		return viz_why(why, why_size, -ENOTSUP,
+		return viz_why(why, why_size, is_crowded(t, in) ? -ENOBUFS : -ENOTSUP,
 			       "there is no room for a loader behind its code");
 	return err ? not_written(err, why, why_size) : 0;
 }

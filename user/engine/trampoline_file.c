@@ -19,7 +19,7 @@
 #include "trampoline_memfd.h"
 #include "trampoline_private.h"
 
-enum { CHILD_AHEAD = 1 << 20 };
+enum { FIRST_AHEAD = 1 << 20 };
 
 static void put_file(struct viz_tramp_file *f)
 {
@@ -132,7 +132,7 @@ static void allocate_ahead(const struct viz_trampoline *t, const struct viz_tram
 		viz_debug(VIZ_LOG_RING, "pid %d: the ring is not allocated ahead", t->pid);
 }
 
-/* A child's ring is filled from the front as far as records wait in it: more of it is made ready
+/* A ring is filled from the front as far as records wait in it: more of it is made ready
  * before that is needed. */
 static void grow(const struct viz_trampoline *t, struct viz_instance *in)
 {
@@ -150,13 +150,13 @@ void viz_instance__tidy(const struct viz_trampoline *t, struct viz_instance *in)
 {
 	if (in->file && !in->inherited)
 		release_leaving(in->file, in->base);
-	if (in->ring && in->region)
+	if (in->ring)
 		grow(t, in);
 }
 
 uint64_t viz_trampoline__child_bytes(void)
 {
-	return sizeof(struct viz_rec_ring) + CHILD_AHEAD;
+	return sizeof(struct viz_rec_ring) + FIRST_AHEAD;
 }
 
 /* What a region begins with. */
@@ -215,7 +215,7 @@ static int find_child_ring(struct viz_trampoline *t, struct viz_instance *in)
 			return -errno;
 		f->claimed[i / 64] |= 1ull << i % 64;
 		in->region = i;
-		in->ahead = CHILD_AHEAD;
+		in->ahead = FIRST_AHEAD;
 		allocate_ahead(t, f, i, in->ahead);
 		return 1;
 	}
@@ -259,7 +259,9 @@ int viz_instance__find_ring(struct viz_trampoline *t, struct viz_instance *in)
 		put_file(f);
 		return 0;
 	}
-	allocate_ahead(t, f, 0, t->params.ring_size);
+	/* there can be hundreds of the others, and of children */
+	in->ahead = in == &t->instances[0] ? t->params.ring_size : FIRST_AHEAD;
+	allocate_ahead(t, f, 0, in->ahead);
 	put_file(in->file);
 	in->file = f;
 	in->ring = ring;

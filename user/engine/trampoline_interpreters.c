@@ -133,6 +133,12 @@ static void add(struct viz_trampoline *t, uint64_t interp)
 	char why[256];
 	int err = find(t, interp) ? 0 : viz_interpreters__add(t, interp, why, sizeof(why));
 
+	if (err == -ENOBUFS && t->nr_later < VIZ_INSTANCES_MAX) {
+		viz_debug(VIZ_LOG_ENGINE, "pid %d: interpreter %#lx waits for room", t->pid,
+			  interp);
+		t->later[t->nr_later++] = interp;
+		return;
+	}
 	if (!err || err == -EAGAIN || err == -ESRCH)
 		return;
 	if (t->warned)
@@ -149,10 +155,22 @@ bool viz_interpreters__changed(struct viz_trampoline *t)
 
 	if (t->over || t->mem < 0)
 		return false;
-	if (!(++t->drains % LOOK_EVERY))
+	if (!(++t->drains % LOOK_EVERY) || t->nr_later)
 		return true;
 	viz_remote__read_u64(t->mem, t->interp->bias + t->interp->build->interp_head, &head);
 	return head != t->newest;
+}
+
+static void add_later(struct viz_trampoline *t, const uint64_t *states, int nr)
+{
+	uint64_t later[VIZ_INSTANCES_MAX];
+	int nr_later = t->nr_later;
+
+	memcpy(later, t->later, nr_later * sizeof(*later));
+	t->nr_later = 0;
+	for (int i = 0; i < nr_later; i++)
+		if (is_listed(states, nr, later[i]))
+			add(t, later[i]);
 }
 
 void viz_interpreters__look(struct viz_trampoline *t)
@@ -177,6 +195,7 @@ void viz_interpreters__look(struct viz_trampoline *t)
 	for (int i = nr - 1; i >= 0 && !t->params.told; i--)
 		if (is_listed(t->seen, t->nr_seen, states[i]))
 			add(t, states[i]);
+	add_later(t, states, nr);
 	memcpy(t->seen, states, nr * sizeof(*states));
 	t->nr_seen = nr;
 }

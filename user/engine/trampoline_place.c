@@ -195,13 +195,15 @@ static uint64_t find_hole(const struct regions *all, uint64_t size)
 }
 
 /* Recorders are mapped in two ways (recorder/loader.c, recorder/room.c), and what they begin with
- * has been written by vizbpf. */
-static bool is_image(const struct region *r, int mem)
+ * has been written by vizbpf. Returns where this one ends, 0: it is none. */
+static uint64_t image_end(const struct region *r, int mem)
 {
-	uint64_t magic;
+	struct viz_rec_consts k;
 
-	return !r->offset && r->end - r->start <= VIZ_REC_PAGE &&
-	       !viz_remote__read_u64(mem, r->start, &magic) && magic == VIZ_REC_MAGIC;
+	if (r->offset || r->end - r->start > VIZ_REC_PAGE ||
+	    viz_remote__read(mem, r->start, &k, sizeof(k)) || k.magic != VIZ_REC_MAGIC)
+		return 0;
+	return k.bytes < r->end - r->start ? r->start + k.bytes : r->end;
 }
 
 int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_size,
@@ -209,6 +211,7 @@ int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_siz
 {
 	struct regions all = {0};
 	const struct region *vdso = NULL;
+	uint64_t end;
 	int err = read_regions(&all, pid);
 
 	*p = (struct viz_places){0};
@@ -219,12 +222,14 @@ int viz_places__find(struct viz_places *p, pid_t pid, int mem, uint64_t hole_siz
 
 		if (!r->exec || r->write || !r->private_)
 			continue;
+		end = image_end(r, mem);
 		if (r->vdso)
 			vdso = r;
-		else if (is_image(r, mem) && p->nr_images < VIZ_IMAGES_MAX)
+		else if (!end && r->ino)
+			end = segment_end(&all, r, mem);
+		else if (end && p->nr_images < VIZ_IMAGES_MAX)
 			p->images[p->nr_images++] = r->start;
-		else if (r->ino)
-			look_for_cave(p, r, segment_end(&all, r, mem), mem);
+		look_for_cave(p, r, end, mem);
 	}
 	if (vdso && p->room < VIZ_REC_IMAGE_MAX)
 		look_for_cave(p, vdso, vdso_end(vdso, mem), mem);

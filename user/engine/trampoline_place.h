@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { VIZ_CAVES_MAX = 32, VIZ_IMAGES_MAX = 64 };
+enum { VIZ_CAVES_MAX = 32, VIZ_IMAGES_MAX = 256 };
 
 /* A range of the target's addresses. */
 struct viz_span {

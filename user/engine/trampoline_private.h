@@ -10,7 +10,7 @@
 #include "trampoline_place.h"
 
 enum {
-	VIZ_INSTANCES_MAX = 64, /* recorders in one process */
+	VIZ_INSTANCES_MAX = 256, /* recorders in one process */
 	VIZ_LIST_MAX = 1024, /* interpreters that are looked at */
 	VIZ_UNDO_MAX = 5,
 	VIZ_RING_DEFAULT = 16 << 20,
@@ -65,7 +65,7 @@ struct viz_instance {
 	int nr_undo;
 	struct viz_tramp_file *file;
 	unsigned int region;
-	uint64_t ahead; /* of a child's records: bytes that are allocated */
+	uint64_t ahead; /* of its records: bytes that are allocated */
 	struct viz_rec_ring *ring; /* mapped up to its records */
 	struct viz_tramp_reader reader;
 };
@@ -94,6 +94,9 @@ struct viz_trampoline {
 	uint64_t seen[VIZ_LIST_MAX]; /* interpreters, at the last look */
 	int nr_seen;
 	bool warned;
+	/* interpreters that found no room among others that were beginning */
+	uint64_t later[VIZ_INSTANCES_MAX];
+	int nr_later;
 	uint64_t behind; /* viz_trampoline__behind() */
 	bool over; /* detached */
 	char why[256];

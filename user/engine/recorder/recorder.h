@@ -26,7 +26,7 @@
 
 #include <stdint.h>
 
-#define VIZ_REC_MAGIC 0x3630304352424956ull /* "VIBRC006" */
+#define VIZ_REC_MAGIC 0x3730304352424956ull /* "VIBRC007" */
 
 enum viz_rec_layout {
 	VIZ_REC_PAGE = 0x10000, /* 64 KiB: the largest page of any architecture */
@@ -72,6 +72,7 @@ struct viz_rec_consts {
 	uint64_t regions;
 	uint64_t threads; /* address of the interpreter's list of thread states */
 	uint64_t nonce; /* of this attach; the ring repeats it */
+	uint64_t bytes; /* of these constants and the code */
 	uint64_t min_ticks; /* struct viz_rec_ring */
 	uint64_t holder; /* MONITOR: address of the GIL's last_holder, or 0 */
 	uint64_t patience; /* of the clock: without a sign of vizbpf for that long, stop */
