@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets at a limit or under somebody's supervision, and those that spoil what they share."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -204,3 +205,26 @@ def output_traps(args):
     tracer.stop()
     check(tracer.events(), "the trace")
     subject.end()
+
+
+@scenario
+def many_functions(args):
+    """a target that makes functions without end: their names are bounded, their calls are shown"""
+    most, count = 1 << 18, 280000
+
+    def one(python):
+        subject = Subject(python)
+        tracer = Tracer("-p", subject.pid)
+        subject.ask("make_functions", count)
+        tracer.stop()
+        made, further = set(), 0
+        with open(tracer.output) as trace:
+            for line in trace:
+                made.update(re.findall('"name":"(made_[0-9]+)', line))
+                further += line.count('"name":"(further functions)')
+        check(count - 20000 < len(made) + further, "%d + %d of %d calls" % (len(made), further, count))
+        check(len(made) <= most and further, "%d names, %d calls without" % (len(made), further))
+        subject.ask("burst", 1)
+        subject.end()
+
+    each(some(args, lambda i: i.version >= (3, 8), few=True), one)

@@ -37,6 +37,7 @@ load common.bash
 @test "hostile: escapes in names" { scenario --core odd_names; }
 @test "hostile: a ring made shorter, or full of nonsense" { scenario --core spoilt_ring; }
 @test "hostile: calls said to be of another process's thread" { scenario --core stolen_thread; }
+@test "hostile: functions without end" { scenario --core many_functions; }
 @test "confined: nothing left of descriptors, addresses, file size; locked memory; no writable code" { scenario --core at_limits; }
 @test "confined: a memory cgroup without room" { scenario --core no_memory_left; }
 @test "company: strace, gdb" { scenario --core supervised; }

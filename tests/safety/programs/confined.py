@@ -139,3 +139,18 @@ def steal_thread(tid, rounds):
 
 def called():
     pass
+
+
+@command
+def make_functions(count):
+    """As many functions, each called once, each with a name of its own."""
+    def function():
+        pass
+    code = function.__code__
+    for n in range(int(count)):
+        changed = {"co_name": "made_%d" % n}
+        if hasattr(code, "co_qualname"):
+            changed["co_qualname"] = changed["co_name"]
+        function.__code__ = code.replace(**changed)
+        function()
+    return {"ok": True}
