@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <internal/pycore_frame.h>
 #include <internal/pycore_interp.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -53,63 +54,109 @@ static void fill(struct viz_rec_consts *k, PyInterpreterState *interp)
 	*k = (struct viz_rec_consts){
 		.magic = VIZ_REC_MAGIC,
 		.mode = PY_VERSION_HEX >= 0x030c0000 ? VIZ_REC_MONITOR : VIZ_REC_WRAP,
-		.chains = PY_VERSION_HEX < 0x030c0000,
-		.current_tstate =
-			address(PY_VERSION_HEX >= 0x030d0000 ? "PyThreadState_GetUnchecked"
-							     : "_PyThreadState_UncheckedGet"),
-		.tstate_frame = TSTATE_FRAME,
-		.cframe_current = CFRAME_CURRENT,
-		.tstate_native = offsetof(PyThreadState, native_thread_id),
-		.tstate_next = offsetof(PyThreadState, next),
-		.frame_code = FRAME_CODE,
-		.frame_owner = offsetof(_PyInterpreterFrame, owner),
-		.frame_previous = offsetof(_PyInterpreterFrame, previous),
-		.creation = PY_VERSION_HEX < 0x030c0000,
-		.code_name = offsetof(PyCodeObject, co_qualname),
-		.code_filename = offsetof(PyCodeObject, co_filename),
-		.code_firstlineno = offsetof(PyCodeObject, co_firstlineno),
-		.code_flags = offsetof(PyCodeObject, co_flags),
-		.str_length = offsetof(PyASCIIObject, length),
-		.str_state = offsetof(PyASCIIObject, state),
-		.str_ascii_data = sizeof(PyASCIIObject),
-		.str_compact_data = sizeof(PyCompactUnicodeObject),
-		.none = address("_Py_NoneStruct"),
-		.code_type = address("PyCode_Type"),
-		.inc_ref = address("Py_IncRef"),
-		.dec_ref = address("Py_DecRef"),
-		.err_fetch = address("PyErr_Fetch"),
-		.err_restore = address("PyErr_Restore"),
-		.err_clear = address("PyErr_Clear"),
-		.sys_get_object = address("PySys_GetObject"),
-		.getattr_string = address("PyObject_GetAttrString"),
-		.call_method = address("PyObject_CallMethod"),
-		.cfunction_new = address("PyCFunction_NewEx"),
-		.long_as_long = address("PyLong_AsLong"),
-		.mask = RECORDS - 1,
-		.eval = address("_PyEval_EvalFrameDefault"),
-		.slot = (uint64_t)(uintptr_t)slot,
-		.slot_original = *slot,
-		.ring_bytes = ring_bytes,
-		.regions = 1,
-		.threads = (uint64_t)(uintptr_t)&interp->threads.head,
-		.nonce = 0x5eed,
-		.judged = VIZ_REC_JUDGED,
-		.patience = ~0ull >> 8,
+		.chains = PY_VERSION_HEX<
+			0x030c0000,
+			.current_tstate = address(PY_VERSION_HEX >= 0x030d0000
+							  ? "PyThreadState_GetUnchecked"
+							  : "_PyThreadState_UncheckedGet"),
+			.tstate_frame = TSTATE_FRAME, .cframe_current = CFRAME_CURRENT,
+			.tstate_native = offsetof(PyThreadState, native_thread_id),
+			.tstate_next = offsetof(PyThreadState, next), .frame_code = FRAME_CODE,
+			.frame_owner = offsetof(_PyInterpreterFrame, owner),
+			.frame_previous = offsetof(_PyInterpreterFrame, previous),
+			.creation = PY_VERSION_HEX<
+				0x030c0000, .code_name = offsetof(PyCodeObject, co_qualname),
+				.code_filename = offsetof(PyCodeObject, co_filename),
+				.code_firstlineno = offsetof(PyCodeObject, co_firstlineno),
+				.code_flags = offsetof(PyCodeObject, co_flags),
+				.str_length = offsetof(PyASCIIObject, length),
+				.str_state = offsetof(PyASCIIObject, state),
+				.str_ascii_data = sizeof(PyASCIIObject),
+				.str_compact_data = sizeof(PyCompactUnicodeObject),
+				.none = address("_Py_NoneStruct"),
+				.code_type = address("PyCode_Type"),
+				.inc_ref = address("Py_IncRef"), .dec_ref = address("Py_DecRef"),
+				.err_fetch = address("PyErr_Fetch"),
+				.err_restore = address("PyErr_Restore"),
+				.err_clear = address("PyErr_Clear"),
+				.sys_get_object = address("PySys_GetObject"),
+				.getattr_string = address("PyObject_GetAttrString"),
+				.call_method = address("PyObject_CallMethod"),
+				.cfunction_new = address("PyCFunction_NewEx"),
+				.long_as_long = address("PyLong_AsLong"), .mask = RECORDS - 1,
+				.eval = address("_PyEval_EvalFrameDefault"),
+				.slot = (uint64_t)(uintptr_t)slot, .slot_original = *slot,
+				.ring_bytes = ring_bytes, .regions = 1,
+				.threads = (uint64_t)(uintptr_t)&interp->threads.head,
+				.nonce = 0x5eed, .judged = VIZ_REC_JUDGED, .patience = ~0ull>> 8,
 		.memfd_flags = 1,
 		.pid = (uint32_t)getpid(),
 	};
 }
 
-/* Leaves the loader and the recorder, in two pieces, where they can be executed and read, and
- * points the slot to the loader. 0, or the number of what failed. */
-int attach(void)
+/* The loader, and the recorder in two pieces, where they can be executed and read. */
+static void place_pieces(unsigned char *place, struct viz_rec_consts *k)
 {
+	size_t half = sizeof(IMAGE) / 2;
+	struct viz_load_consts load = {
+		.slot = k->slot,
+		.slot_original = k->slot_original,
+		.eval = k->eval,
+		.base = base,
+		.bytes = sizeof(IMAGE),
+		.start = base + AT_START,
+		.memfd_flags = k->memfd_flags,
+		.pieces = {{(uint64_t)(uintptr_t)place + 8192, half},
+			   {(uint64_t)(uintptr_t)place + 32768, sizeof(IMAGE) - half}},
+	};
+
+	k->slot_boot = (uint64_t)(uintptr_t)place + loader_at_load;
+	memcpy(place, loader_image, sizeof(loader_image));
+	memcpy(place, &load, sizeof(load));
+	memcpy(place + 8192, IMAGE, half);
+	memcpy(place + 8192, k, sizeof(*k));
+	memcpy(place + 32768, IMAGE + half, sizeof(IMAGE) - half);
+}
+
+/* The smaller loader alone. */
+static void place_room(unsigned char *place, struct viz_rec_consts *k)
+{
+	struct viz_room_consts room = {
+		.slot = k->slot,
+		.slot_original = k->slot_original,
+		.eval = k->eval,
+		.base = base,
+		.bytes = sizeof(IMAGE),
+	};
+
+	k->slot_boot = base + AT_START;
+	memcpy(place, room_image, sizeof(room_image));
+	memcpy(place, &room, sizeof(room));
+}
+
+/* Brings the recorder when the smaller loader has mapped memory for it: before that there is
+ * nothing whose protection could be changed. */
+static void *deliver(void *consts)
+{
+	while (mprotect((void *)(uintptr_t)base, sizeof(IMAGE), PROT_READ | PROT_WRITE))
+		usleep(100);
+	memcpy((void *)(uintptr_t)base, IMAGE, sizeof(IMAGE));
+	memcpy((void *)(uintptr_t)base, consts, sizeof(struct viz_rec_consts));
+	mprotect((void *)(uintptr_t)base, sizeof(IMAGE), PROT_READ | PROT_EXEC);
+	__builtin___clear_cache((char *)(uintptr_t)base, (char *)(uintptr_t)base + sizeof(IMAGE));
+	*slot = base + AT_START;
+	return NULL;
+}
+
+/* Leaves a loader for the recorder, or the smaller one (@room), and points the slot to it. 0, or
+ * the number of what failed. */
+int attach(int room)
+{
+	static struct viz_rec_consts k;
 	PyInterpreterState *interp = PyInterpreterState_Get();
 	unsigned char *place = mmap(NULL, CODE_SPACE, PROT_READ | PROT_WRITE | PROT_EXEC,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	size_t half = sizeof(IMAGE) / 2;
-	struct viz_load_consts load;
-	struct viz_rec_consts k;
+	pthread_t thread;
 	void *hole;
 
 	ring_bytes = (sizeof(struct viz_rec_ring) + RECORDS * 16 + VIZ_REC_PAGE - 1) &
@@ -122,25 +169,11 @@ int attach(void)
 	base = ((uint64_t)(uintptr_t)hole + VIZ_REC_PAGE - 1) & ~(uint64_t)(VIZ_REC_PAGE - 1);
 	slot = (uint64_t *)&interp->eval_frame;
 	fill(&k, interp);
-	k.slot_boot = (uint64_t)(uintptr_t)place + loader_at_load;
-	load = (struct viz_load_consts){
-		.slot = k.slot,
-		.slot_original = k.slot_original,
-		.eval = k.eval,
-		.base = base,
-		.bytes = sizeof(IMAGE),
-		.start = base + AT_START,
-		.memfd_flags = k.memfd_flags,
-		.pieces = {{(uint64_t)(uintptr_t)place + 8192, half},
-			   {(uint64_t)(uintptr_t)place + 32768, sizeof(IMAGE) - half}},
-	};
-	memcpy(place, loader_image, sizeof(loader_image));
-	memcpy(place, &load, sizeof(load));
-	memcpy(place + 8192, IMAGE, half);
-	memcpy(place + 8192, &k, sizeof(k));
-	memcpy(place + 32768, IMAGE + half, sizeof(IMAGE) - half);
+	(room ? place_room : place_pieces)(place, &k);
 	__builtin___clear_cache((char *)place, (char *)place + CODE_SPACE);
-	*slot = k.slot_boot;
+	if (room && pthread_create(&thread, NULL, deliver, &k))
+		return 2;
+	*slot = (uint64_t)(uintptr_t)place + (room ? room_at_load : loader_at_load);
 	return 0;
 }
 

@@ -4,6 +4,7 @@ import collections
 import ctypes
 import sys
 import threading
+import time
 
 
 def leaf(n):
@@ -81,12 +82,17 @@ def check(good, what, more=""):
     print("%s - %s%s" % ("ok" if good else "not ok", what, "" if good else " # %s" % (more,)))
 
 
-def main(path):
+def main(path, room):
     lib = ctypes.PyDLL(path)  # with the GIL held, as it must be
     lib.calls.argtypes = [ctypes.c_char_p, ctypes.c_int]
     begun, ended = truth()
-    check(lib.attach() == 0, "room for it")
-    first()  # goes through the slot
+    check(lib.attach(room) == 0, "room for it")
+    # goes through the slot; a late recorder is there at one of the next
+    for _ in range(500 if room else 1):
+        first()
+        if lib.state() == 1:
+            break
+        time.sleep(0.01)
     check(lib.state() == 1, "the recorder is up", "state %d error %d" % (lib.state(), lib.error()))
     everything()
     lib.drain()
@@ -108,4 +114,4 @@ def main(path):
     check(True, "the program goes on")
 
 
-main(sys.argv[1])
+main(sys.argv[1], len(sys.argv) > 2)
