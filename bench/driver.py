@@ -88,6 +88,17 @@ def counted(function):
     return sum(counts.values())
 
 
+def nothing():
+    pass
+
+
+def settle():
+    """What happens at the first calls after an attach is a figure of its own."""
+    for _ in range(10):
+        nothing()
+        time.sleep(0.01)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cprofile", action="store_true")
@@ -122,6 +133,7 @@ def main():
             program.workload(options.scale)
         print(json.dumps({"gap": heart.stop()}), flush=True)
         return
+    settle()
     before = sum(map(resident, targets))
     cpu = sum(map(cpu_of, targets))
     began = time.perf_counter()

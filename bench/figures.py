@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import tools
-from target import Failed, Target, children_of, cpu_of, read_trace, status_of
+from target import Failed, Target, children_of, cpu_of, status_of
 
 MILLION = 1000000
 
@@ -22,6 +22,7 @@ class Setting:
     def __init__(self, python, vizbpf, folder, rounds, quick):
         self.python, self.vizbpf, self.folder = python, vizbpf, folder
         self.rounds, self.quick = rounds, quick
+        self.often = rounds if quick else 7  # for least values
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -38,7 +39,8 @@ def median(values):
 
 
 def rejected_call(setting):
-    """ns added to a call that --exclude-functions rejects, in CPU time, in turns with untraced."""
+    """ns added to a call that --exclude-functions rejects, in CPU time: in turns with untraced, the
+    least of the rounds."""
     plain = tools.Tool(setting.python)
     rejecting = {engine: tool for engine, tool in setting.engines()}
     for tool in rejecting.values():
@@ -47,15 +49,18 @@ def rejected_call(setting):
                                              os.path.join(os.path.dirname(__file__), "programs")))
     if not light.absent():
         rejecting["VizTracer"] = light
-    added = {name: [] for name in rejecting}
+    spent = {name: [] for name in rejecting}
+    base = []
+    # so many that those before the verdict, some 20 ms of them, do not count
     scale = {"eval": 2, "usdt": 2}
-    for _ in range(setting.rounds):
-        base = tools.measure(plain, "rejected", 10, setting.path("none"))["cpu"] / 10
+    for _ in range(setting.often):
+        base.append(tools.measure(plain, "rejected", 50, setting.path("none"))["cpu"] / 50)
         for name, tool in rejecting.items():
-            n = scale.get(name, 10)
+            n = scale.get(name, 50)
             cpu = tools.measure(tool, "rejected", n, setting.path("rejected.json"))["cpu"] / n
-            added[name].append((cpu - base) / 100000 * 1e9)
-    return {"%s, ns" % name: median(values) for name, values in added.items()}
+            spent[name].append(cpu)
+    return {"%s, ns" % name: (min(values) - min(base)) / 100000 * 1e9
+            for name, values in spent.items()}
 
 
 def stall_of(tool, setting):
@@ -314,24 +319,25 @@ def peers():
 
 def by_interpreter(setting):
     """ns added to a call of the recursion program, for each interpreter that bench-peers made an
-    environment for: vizbpf's engines and VizTracer, in turns."""
+    environment for: vizbpf's engines and VizTracer, in turns, the least of the rounds."""
     result = {}
     for python in peers():
         version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
                                  stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
         candidates = [("eval", tools.Vizbpf(python, setting.vizbpf, "eval"), 1),
                       ("trampoline", tools.Vizbpf(python, setting.vizbpf, "trampoline"), 8),
-                      ("VizTracer", tools.VizTracer(python, ("--ignore_multiprocess",)), 8)]
+                      ("VizTracer", tools.VizTracer(python, ("--ignore_multiprocess",)), 4)]
         takers = [taker for taker in candidates if not taker[1].absent()]
-        added = {name: [] for name, _, _ in takers}
-        for _ in range(setting.rounds):
-            # 13529 calls of fib(19), 8 of them a workload
-            base = tools.measure(tools.Tool(python), "recursion", 8, setting.path("none"))["cpu"] / 8
+        takers.append(("untraced", tools.Tool(python), 8))
+        spent = {name: [] for name, _, _ in takers}
+        for _ in range(setting.often):
             for name, tool, scale in takers:
-                cpu = tools.measure(tool, "recursion", scale, setting.path("by.json"))["cpu"] / scale
-                added[name].append((cpu - base) / (13529 * 8) * 1e9)
-        for name, values in added.items():
-            result["%s %s, ns" % (version, name)] = median(values)
+                cpu = tools.measure(tool, "recursion", scale, setting.path("by.json"))["cpu"]
+                spent[name].append(cpu / scale)
+        base = min(spent.pop("untraced"))
+        for name, values in spent.items():
+            # 13529 calls of fib(19), 8 of them a workload
+            result["%s %s, ns" % (version, name)] = (min(values) - base) / (13529 * 8) * 1e9
     return result or {"interpreters": "no environments (make bench-peers)"}
 
 

@@ -32,8 +32,8 @@ is small and shared, and absolute times of another one differ.
 Every variant runs once a round, in turns; a number is the median over the rounds.
 
 * **time, ratio**: run time of the program, to the untraced run of the same round.
-* **added**: CPU time of the recorded process above the untraced run, for each call that the
-  program makes (entry and return together).
+* **added**: CPU time of the recorded process, the least of the rounds, above that of the untraced
+  runs, for each call that the program makes (entry and return together).
 * **file after, stop**: seconds from Ctrl-C (for tools that run inside the program: from its end)
   until vizbpf's file is complete, and until the tool has ended. Between the two the kernel takes
   the probes out, which lasts longer on a busy machine.
