@@ -267,6 +267,8 @@ PYTHON
 		[ -s "$name" ]
 	done
 	for name in a.json.gz a.pftrace a.pftrace.gz; do
-		"$VIZBPF" stats "$name" | grep -q '\<leaf\>'
+		# whether a call was made in that moment is another matter
+		"$VIZBPF" convert -q "$name" back.json
+		[ "$(jq '.vizbpf_metadata.processes[0].pid' back.json)" = "$TARGET" ]
 	done
 }

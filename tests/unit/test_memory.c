@@ -1,4 +1,4 @@
-/* with: user/trace/timeline.c user/trace/filter.c user/trace/model.c user/trace/texts.c user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/ended.c user/output/file.c user/output/create.c user/output/gzip.c user/output/scratch.c user/output/buffer.c user/output/json.c user/base/utf8.c user/base/log.c user/base/privilege.c */
+/* with: user/trace/timeline.c user/trace/filter.c user/trace/model.c user/trace/texts.c user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/ended.c user/output/file.c user/output/create.c user/output/gzip.c user/output/scratch.c user/output/source_files.c user/output/buffer.c user/output/json.c user/base/utf8.c user/base/log.c user/base/privilege.c */
 /* libs: -ljson-c -lz */
 // SPDX-License-Identifier: Apache-2.0
 /* A long recording takes no more memory than a short one; a thread that has come and gone leaves
