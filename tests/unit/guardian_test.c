@@ -126,6 +126,8 @@ static uint64_t first_mapping(pid_t pid)
 	return start;
 }
 
+static uint64_t map_shift; /* 1: no mapping begins where the write was noted */
+
 static struct viz_undo undo_for_target(void)
 {
 	return (struct viz_undo){
@@ -133,7 +135,7 @@ static struct viz_undo undo_for_target(void)
 		.addr = (uint64_t)(uintptr_t)&slot,
 		.expect = SET,
 		.value = 0,
-		.map_start = first_mapping(shared->target),
+		.map_start = first_mapping(shared->target) + map_shift,
 	};
 }
 
@@ -402,6 +404,17 @@ static void test_others(void)
 	check(UNTIL(journals() == 0 && shared->child_slot == 0), "foreign", "the child's is clear");
 	check(UNTIL(shared->target_slot == FOREIGN), "foreign", "somebody else's value stays");
 	end();
+	/* Something else is mapped there by now. */
+	map_shift = 1;
+	begin(do_wait, 0);
+	UNTIL(shared->go);
+	kill(shared->tracer, SIGKILL);
+	tracer_ended("mapping");
+	check(UNTIL(journals() == 0), "mapping", "the journal is done with");
+	check(shared->target_slot == SET && shared->child_slot == SET, "mapping",
+	      "what looks like ours in another program stays");
+	end();
+	map_shift = 0;
 	/* A second tracer. */
 	begin(do_wait, 0);
 	UNTIL(shared->go);
@@ -444,6 +457,44 @@ static void leave_unfinished(int dir, const char *name, off_t size, time_t age)
 	if (fd < 0 || ftruncate(fd, size) || futimens(fd, times))
 		abort();
 	close(fd);
+}
+
+/* errno of a look at the journal of this process with one byte of it turned, 0: it is taken. */
+static int look_with(int dir, struct viz_journal *journal, void *byte)
+{
+	struct viz_journal *seen;
+	char name[64];
+	int err;
+
+	snprintf(name, sizeof(name), "journal-%d-%lu", journal->owner,
+		 (unsigned long)journal->owner_start);
+	if (byte)
+		*(unsigned char *)byte ^= 1;
+	seen = viz_journal__map(dir, name);
+	err = seen ? 0 : errno;
+	viz_journal__unmap(seen);
+	if (byte)
+		*(unsigned char *)byte ^= 1;
+	return err;
+}
+
+/* Journals that must not be acted upon. */
+static void test_strange(void)
+{
+	char why[256];
+	int dir = viz_journal__open_dir(1, why, sizeof(why));
+	struct viz_journal *journal = viz_journal__new(dir, why, sizeof(why));
+
+	if (!journal)
+		abort();
+	check(look_with(dir, journal, NULL) == 0, "strange", "as it is, it is taken");
+	check(look_with(dir, journal, journal->boot_id) == ESTALE, "strange", "of another boot");
+	check(look_with(dir, journal, &journal->pid_ns) == EXDEV, "strange", "of other pids");
+	check(look_with(dir, journal, &journal->version) == EINVAL, "strange", "another version");
+	check(look_with(dir, journal, &journal->size) == EINVAL, "strange", "of another size");
+	viz_journal__unlink(dir, journal);
+	viz_journal__unmap(journal);
+	close(dir);
 }
 
 /* A vizbpf that was killed while it made its journal. */
@@ -504,6 +555,7 @@ int main(void)
 	test_ends();
 	test_stops();
 	test_leaderless();
+	test_strange();
 	test_unfinished();
 	test_guardian_killed();
 	test_others();

@@ -17,6 +17,7 @@
 
 #include "tap.h"
 
+#include "output/create.h"
 #include "output/file.h"
 #include "output/gzip.h"
 
@@ -395,6 +396,28 @@ static void test_scratch(void)
 	viz_output__free(out);
 }
 
+/* Who may write to the directory puts another file where ours was. */
+static void test_swapped_temporary(void)
+{
+	struct viz_place place;
+	char why[256], name[300];
+	FILE *other;
+
+	if (viz_place__open(&place, "swapped.json", why, sizeof(why)))
+		abort();
+	snprintf(name, sizeof(name), "%s", place.temp);
+	other = rename(name, "moved") ? NULL : fopen(name, "w");
+	if (!other)
+		abort();
+	fclose(other);
+	ok(viz_place__commit(&place) == -ESTALE && access("swapped.json", F_OK),
+	   "another's file does not get the trace's name");
+	viz_place__close(&place);
+	ok(!access(name, F_OK), "nor is it removed");
+	unlink(name);
+	unlink("moved");
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/vizbpf-test.XXXXXX";
@@ -404,6 +427,7 @@ int main(void)
 	test_create();
 	test_sudo();
 	test_refused();
+	test_swapped_temporary();
 	test_streams();
 	test_terminator(false);
 	test_terminator(true);
