@@ -79,8 +79,10 @@ def crafted_library(args):
         check(alive, "variant %d (seed %d): the target died" % (number, args.seed))
         check(done.returncode >= 0, "variant %d (seed %d): vizbpf was %s" %
               (number, args.seed, describe(done.returncode)))
-        # Eight bytes of the headers can be such as nobody reads: then it is a libpython.
-        check(done.returncode > 0 or kind == 0, "variant %d: accepted: %s" % (number, done.stderr))
+        # Eight bytes of the headers can be such as nobody reads: then it is a libpython. Engine
+        # trampoline does not read code: it waits for a first call, which noise does not make.
+        waits = kind == 4 and "engine trampoline" in done.stderr and "0 calls in" in done.stderr
+        check(done.returncode > 0 or kind == 0 or waits, "variant %d: accepted: %s" % (number, done.stderr))
         check(done.stderr.strip(), "variant %d: no reason" % number)
         check(len(done.stderr) < 4000, "variant %d: says too much" % number)
 
