@@ -2,9 +2,10 @@
 /*
  * Names and arguments of a traced program in the JSON that we write: whatever they are, the
  * file is JSON and says them. json-c in its strict mode is the judge.
- * Build: user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c user/output/ended.c
- * user/output/json.c user/output/buffer.c user/output/file.c user/output/create.c
- * user/output/gzip.c user/output/scratch.c user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c
+ * Build: user/output/chrome.c user/output/chrome_metadata.c user/output/metadata.c
+ * user/output/ended.c user/output/source_files.c user/output/json.c user/output/buffer.c
+ * user/output/file.c user/output/create.c user/output/gzip.c user/output/scratch.c
+ * user/trace/model.c user/trace/texts.c user/base/utf8.c user/base/log.c
  */
 #include <json-c/json.h>
 #include <stdint.h>
