@@ -28,7 +28,8 @@ static inline char *call_text(const struct viz_trace *trace, const struct viz_ca
 	char *text = NULL;
 
 	if (asprintf(&text, "%llu+%llu %s|%s|%u flags %u args %s",
-		     (unsigned long long)(call->begin - zero), (unsigned long long)call->dur, f->name, f->file, f->line, call->flags,
+		     (unsigned long long)(call->begin - zero), (unsigned long long)call->dur,
+		     f->name, f->file, f->line, call->flags,
 		     call->args ? trace->args[call->args - 1] : "") < 0)
 		abort();
 	return text;
