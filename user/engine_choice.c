@@ -83,8 +83,8 @@ void viz_session__say_replaced(const struct viz_session *s, const struct viz_tar
 		viz_warn("pid %d: engine trampoline %s (%s), %s takes over", t->pid, how, reason,
 			 next->name);
 	else
-		viz_debug(VIZ_LOG_ENGINE, "pid %d: engine trampoline %s (%s), %s takes over", t->pid,
-			  how, reason, next->name);
+		viz_debug(VIZ_LOG_ENGINE, "pid %d: engine trampoline %s (%s), %s takes over",
+			  t->pid, how, reason, next->name);
 }
 
 const struct viz_engine *viz_session__choose(const struct viz_interpreter *interp,
