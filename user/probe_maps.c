@@ -150,15 +150,21 @@ void viz_probes__verdict(struct viz_probes *probes, const struct viz_code *code,
 	bpf_map_update_elem(bpf_map__fd(probes->skel->maps.verdicts), &key, &verdict, BPF_ANY);
 }
 
-bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held)
+bool viz_probes__look_held(struct viz_probes *probes, pid_t tid, struct viz_held *held)
 {
-	int fd = bpf_map__fd(probes->skel->maps.held);
 	uint32_t key = (uint32_t)tid;
 
-	if (bpf_map_lookup_elem(fd, &key, held))
-		return false;
-	bpf_map_delete_elem(fd, &key);
-	return held->nr > 0 && held->nr <= VIZ_HELD_MAX;
+	return !bpf_map_lookup_elem(bpf_map__fd(probes->skel->maps.held), &key, held) &&
+	       held->nr > 0 && held->nr <= VIZ_HELD_MAX;
+}
+
+bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held)
+{
+	bool some = viz_probes__look_held(probes, tid, held);
+	uint32_t key = (uint32_t)tid;
+
+	bpf_map_delete_elem(bpf_map__fd(probes->skel->maps.held), &key);
+	return some;
 }
 
 void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,

@@ -103,7 +103,9 @@ int viz_probes__guard(struct viz_probes *probes, pid_t pid, bool cleared);
 void viz_probes__set_filter(struct viz_probes *probes, const struct viz_filter_config *config);
 /* What they do with the calls of a code object: enum viz_verdict_code. */
 void viz_probes__verdict(struct viz_probes *probes, const struct viz_code *code, uint32_t verdict);
-/* Takes the calls of @tid that are held back, outermost first: false if there are none. */
+/* The calls of @tid that are held back, outermost first: false if there are none; taking them
+ * away, or not. */
+bool viz_probes__look_held(struct viz_probes *probes, pid_t tid, struct viz_held *held);
 bool viz_probes__take_held(struct viz_probes *probes, pid_t tid, struct viz_held *held);
 /* Calls @fn for each thread of @pid that has lost calls: how many, since it was first seen. */
 void viz_probes__thread_losses(struct viz_probes *probes, pid_t pid,

@@ -45,15 +45,38 @@ static bool in_startup(struct viz_target *t)
  * The program's own code begins with the first call that has no frame around it and is
  * not the import system's: __main__, or runpy for -m.
  */
+static bool is_main(const struct viz_func *f)
+{
+	return !strcmp(f->name, "_run_module_as_main") ||
+	       (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8));
+}
+
 static bool still_starting(struct viz_session *s, struct viz_target *t, const struct viz_enter *rec,
 			   uint32_t func)
 {
-	const struct viz_func *f = &s->trace->funcs[func];
-
 	if (rec->caller || !(rec->head.flags & VIZ_ENTER_CHAIN))
 		return true;
-	if (!strcmp(f->name, "_run_module_as_main") ||
-	    (!strcmp(f->name, "<module>") && strncmp(f->file, "<frozen ", 8)))
+	if (is_main(&s->trace->funcs[func]))
+		t->in_startup = false;
+	return t->in_startup;
+}
+
+/*
+ * The same where calls are told when they end (a least duration): the program's own code is the
+ * last of all. Its begin is among the calls of the first thread that are held back.
+ */
+static bool still_starting_whole(struct viz_session *s, struct viz_target *t,
+				 const struct viz_whole *rec, uint32_t func)
+{
+	struct viz_held held;
+	uint32_t outermost;
+
+	if (!rec->caller && is_main(&s->trace->funcs[func]))
+		t->in_startup = false;
+	else if (viz_probes__look_held(s->probes, t->pid, &held) && !held.calls[0].caller &&
+		 held.calls[0].ts <= rec->begin &&
+		 viz_target__func(t, held.calls[0].code, &outermost) &&
+		 is_main(&s->trace->funcs[outermost]))
 		t->in_startup = false;
 	return t->in_startup;
 }
@@ -174,8 +197,8 @@ static int take_whole(struct viz_session *s, const struct viz_whole *rec)
 	struct viz_thread_lane *lane;
 	uint32_t func;
 
-	if (!t || t->state != VIZ_TARGET_ACTIVE || in_startup(t) ||
-	    !viz_target__func(t, rec->code, &func))
+	if (!t || t->state != VIZ_TARGET_ACTIVE || !viz_target__func(t, rec->code, &func) ||
+	    (in_startup(t) && still_starting_whole(s, t, rec, func)))
 		return 0;
 	lane = viz_session__lane(s, t, (pid_t)rec->head.tid);
 	if (!lane)

@@ -234,3 +234,18 @@ wait_said() { # TEXT
 	[ "$(calls_of out.json busy)" -ge 1 ]
 	[ "$(calls_of out.json busy)" -le 6000 ]
 }
+
+@test "--min-duration of a program that is started: its own code ends last" {
+	need_root
+	cat >program.py <<'END'
+import time
+def middling(): time.sleep(0.05)
+def quick(): pass
+quick(); middling(); time.sleep(0.5)
+END
+	run_vizbpf -q --engine eval --min-duration 20ms -o out.json -- "$PYTHON" program.py
+	[ "$(calls_of out.json middling)" = 1 ]
+	[ "$(calls_of out.json '<module>')" = 1 ]
+	[ "$(calls_of out.json quick)" = 0 ]
+	[ "$(calls_of out.json _find_and_load)" = 0 ]
+}

@@ -19,7 +19,7 @@ churn() { # WHAT COUNT
 }
 
 # Memory after a first part, and after four more of the same.
-measure() { # ENGINE OUTPUT WHAT COUNT
+measure() { # ENGINE OUTPUT WHAT COUNT [OPTION...]
 	local first descriptors
 
 	need_root
@@ -31,7 +31,7 @@ measure() { # ENGINE OUTPUT WHAT COUNT
 	END
 	chmod +x churn-target
 	PYTHON_RUN=$WORK/churn-target start_target serve
-	start_vizbpf --engine "$1" -p "$TARGET" -o "$2"
+	start_vizbpf --engine "$1" -p "$TARGET" -o "$2" "${@:5}"
 	churn "$3" "$4"
 	first=$("$BATS_TEST_DIRNAME/churn.py" memory "$TRACER")
 	descriptors=$(find "/proc/$TRACER/fd" -mindepth 1 | wc -l)
@@ -69,6 +69,12 @@ measure() { # ENGINE OUTPUT WHAT COUNT
 	measure trampoline out.json threads 1000
 	stop_vizbpf
 	[ "$(calls_of out.json child)" -eq $((5000 * CHURN)) ]
+}
+
+@test "processes whose calls were all too short leave nothing in the kernel" {
+	measure eval out.json forks 15 --min-duration 10s
+	stop_vizbpf
+	[ "$(calls_of out.json child)" -eq 0 ]
 }
 
 @test "a trace in Perfetto's format has all of those that have ended" {
