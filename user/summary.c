@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,11 +12,20 @@
 #include "base/text.h"
 #include "output/file.h"
 
-enum { HOTTEST = 5, LATE = 100000 };
+enum { HOTTEST = 5, LATE = 100000, PROCESSES = 16 };
+
+/* What the end says of a process. */
+struct process_text {
+	uint32_t id;
+	char line[256];
+	char limits[512]; /* "": none is known */
+};
 
 static struct {
 	uint64_t last_calls, last_ts;
 	bool line; /* a status line stands on the terminal */
+	struct process_text processes[PROCESSES]; /* the first ones, those that have ended before */
+	unsigned int nr_processes;
 } sum;
 
 static const char *size_text(uint64_t bytes, char *buf, size_t size)
@@ -151,22 +161,50 @@ static void print_hottest(struct viz_session *s)
 	}
 }
 
-static void print_processes(struct viz_session *s)
+/* What the processes are that ended stays here: the trace forgets them. */
+void viz_summary__process(const struct viz_process *p)
 {
+	struct process_text *text = &sum.processes[sum.nr_processes];
 	char lost[32];
 
-	for (uint32_t i = 0; i < s->trace->nr_processes && i < 16; i++) {
-		const struct viz_process *p = &s->trace->processes[i];
+	if (!p->engine || p->hidden || sum.nr_processes++ >= PROCESSES)
+		return;
+	snprintf(text->line, sizeof(text->line), "pid %u (%s): CPython %s, engine %s%s%s", p->pid,
+		 p->name ? p->name : "?", p->python ? p->python : "?", p->engine,
+		 p->lost ? ", lost " : "",
+		 p->lost ? viz_text__count(lost, sizeof(lost), p->lost) : "");
+	snprintf(text->limits, sizeof(text->limits), "%s", p->limits ? p->limits : "");
+	text->id = p->id;
+}
 
-		if (!p->engine || p->hidden)
+static int by_id(const void *a, const void *b)
+{
+	const struct process_text *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static void print_processes(struct viz_session *s)
+{
+	const char *limits = ""; /* the last that were printed */
+	unsigned int shown;
+
+	for (uint32_t i = 0; i < s->trace->nr_processes; i++)
+		viz_summary__process(&s->trace->processes[i]);
+	shown = sum.nr_processes < PROCESSES ? sum.nr_processes : PROCESSES;
+	qsort(sum.processes, shown, sizeof(sum.processes[0]), by_id);
+	for (unsigned int i = 0; i < shown; i++) {
+		const struct process_text *text = &sum.processes[i];
+		bool same = *limits && !strcmp(limits, text->limits);
+
+		viz_info("  %s%s", text->line, same ? ", not complete as above" : "");
+		if (!*text->limits || same)
 			continue;
-		viz_info("  pid %u (%s): CPython %s, engine %s%s%s", p->pid,
-			 p->name ? p->name : "?", p->python ? p->python : "?", p->engine,
-			 p->lost ? ", lost " : "",
-			 p->lost ? viz_text__count(lost, sizeof(lost), p->lost) : "");
-		if (p->limits && p->limits[0])
-			viz_info("    not complete: %s", p->limits);
+		viz_info("    not complete: %s", text->limits);
+		limits = text->limits;
 	}
+	if (sum.nr_processes > shown)
+		viz_info("  and %u processes more", sum.nr_processes - shown);
 	if (s->stack_guard.lows)
 		viz_info("  recording paused %" PRIu64
 			 " times in deep recursion, to leave the C stack alone",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "output/ended.h"
+#include "summary.h"
 
 /* How often the room of what was freed goes back to the system, ns. */
 static const uint64_t trim_every = 5000000000;
@@ -37,6 +38,7 @@ static void end_process(struct viz_session *s, uint32_t process)
 	p->calls = p->ended_calls;
 	if (!p->hidden && viz_ended__process(s->trace->ended, p))
 		return;
+	viz_summary__process(p);
 	if (!p->hidden)
 		s->err = w->ops->process(w, process);
 	w->ops->end_process(w, process);

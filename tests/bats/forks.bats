@@ -79,3 +79,27 @@ for line in sys.stdin:
 	[ "$(sed -n 3p engines)" = usdt ] || [ "$(sed -n 3p engines)" = eval ]
 	sed -n 4p engines | grep "its limit of file sizes"
 }
+
+@test "the summary names processes that have ended, in the order in which they began" {
+	for engine in trampoline eval; do
+		rm -f out.json
+		run_vizbpf --engine "$engine" -o out.json -- "$PYTHON" -c '
+import os, time
+def f(): pass
+def child():
+    for _ in range(20): f()
+    time.sleep(0.05) # so that most have been forgotten at the end
+for _ in range(20):
+    if not os.fork():
+        child()
+        os._exit(0)
+    os.wait()
+f()'
+		[ "$status" = 0 ]
+		pids=$(grep -o '^  pid [0-9]* (' <<<"$errors" | tr -dc '0-9\n')
+		[ "$(wc -l <<<"$pids")" = 16 ]
+		# after pid_max numbers begin anew, once
+		awk '$1 < last { less++ } { last = $1 } END { exit less > 1 }' <<<"$pids"
+		grep -q '^  and 5 processes more$' <<<"$errors"
+	done
+}

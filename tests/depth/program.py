@@ -10,6 +10,7 @@ import sys
 import threading
 
 seen = {}
+asyncio = greenlet = None  # imported when they are needed
 
 
 def note():

@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (n > 0) {
 		const struct viz_http_file *file;
 
-		if ((size_t)n > size || strnlen(request.path, sizeof(request.path)) == sizeof(request.path) ||
+		if ((size_t)n > size ||
+		    strnlen(request.path, sizeof(request.path)) == sizeof(request.path) ||
 		    strnlen(request.host, sizeof(request.host)) == sizeof(request.host) ||
 		    strnlen(request.origin, sizeof(request.origin)) == sizeof(request.origin))
 			abort();
@@ -33,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (file && strcmp(file->path, request.path))
 			abort();
 		/* nobody but this server, or who may ask, is let in */
-		if (viz_http__judge(&request, 8080, "https://ui.perfetto.dev", &foreign_asks) == 200 &&
+		if (viz_http__judge(&request, 8080, "https://ui.perfetto.dev", &foreign_asks) ==
+			    200 &&
 		    (!strstr(request.host, "8080") ||
 		     (request.origin[0] && strcmp(request.origin, "https://ui.perfetto.dev") &&
 		      !strstr(request.origin, "8080"))))

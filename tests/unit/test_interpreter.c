@@ -7,6 +7,7 @@
  *	user/target/usdt_notes.c user/target/eval_sites.c user/target/control_flow.c
  *	user/target/exit_cut.c user/target/pop_sites.c user/target/code_x86.c user/target/code_access_x86.c
  *	user/target/elf_image.c user/target/elf_pointers.c user/target/elf_frames.c
+ *	user/target/translated.c user/target/procfs.c
  *	user/base/log.c
  */
 #include <errno.h>

@@ -148,7 +148,9 @@ static void grow(const struct viz_trampoline *t, struct viz_instance *in)
 
 void viz_instance__tidy(const struct viz_trampoline *t, struct viz_instance *in)
 {
-	if (in->file && !in->inherited)
+	if (!in->file)
+		return;
+	if (!in->inherited)
 		release_leaving(in->file, in->base);
 	if (in->ring)
 		grow(t, in);

@@ -49,7 +49,7 @@ int viz_memfd__open(pid_t pid, uint64_t start, uint64_t end, uint64_t *size)
 {
 	char path[96];
 	int place, fd = -1, err = -EPERM;
-	struct stat st;
+	struct stat st = {};
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", pid, start, end);
 	place = open(path, O_PATH | O_CLOEXEC);
