@@ -72,12 +72,24 @@ struct viz_timeline *viz_timeline__new(struct viz_trace *trace, const struct viz
 	return tl;
 }
 
+static void free_lane(struct viz_lane *lane)
+{
+	for (size_t i = 0; i < lane->nr_fibers; i++)
+		free(lane->fibers[i].calls);
+	free(lane->fibers);
+	free(lane);
+}
+
 void viz_timeline__free(struct viz_timeline *tl)
 {
+	struct viz_lane *lane, *next;
+
 	if (!tl)
 		return;
-	while (tl->lanes)
-		viz_lane__free(tl->lanes, NULL, NULL);
+	for (lane = tl->lanes; lane; lane = next) {
+		next = lane->next;
+		free_lane(lane);
+	}
 	free(tl->verdicts);
 	free(tl->own);
 	free(tl);
@@ -111,13 +123,9 @@ void viz_lane__free(struct viz_lane *lane, void (*ended)(void *ctx, uint32_t tra
 	*lane->link = lane->next;
 	if (lane->next)
 		lane->next->link = lane->link;
-	for (size_t i = 0; i < lane->nr_fibers; i++) {
-		if (ended)
-			ended(ctx, lane->fibers[i].track);
-		free(lane->fibers[i].calls);
-	}
-	free(lane->fibers);
-	free(lane);
+	for (size_t i = 0; ended && i < lane->nr_fibers; i++)
+		ended(ctx, lane->fibers[i].track);
+	free_lane(lane);
 }
 
 void viz_lane__switches(struct viz_lane *lane)
