@@ -33,7 +33,7 @@ teardown_file() {
 	start_container worker vizbpf-trixie "$FOREVER"
 	worker=$CONTAINER_PID
 	start_vizbpf -q --container web -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(pids_in a.json)" = "$web" ]
 	[ "$(calls_of a.json work)" -gt 0 ]
 	[ "$(label a.json "$web" container)" = web ]
@@ -53,11 +53,11 @@ teardown_file() {
 	worker=$CONTAINER_PID
 	for spec in "$id" "${id:0:12}" "${id:0:6}"; do
 		start_vizbpf -q --container "$spec" -o a.json
-		stop_vizbpf
+		stop_after_calls
 		[ "$(pids_in a.json)" = "$web" ]
 	done
 	start_vizbpf -q --container web --container worker -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(pids_in a.json | sort -n)" = "$(printf '%s\n' "$web" "$worker" | sort -n)" ]
 }
 
@@ -90,7 +90,7 @@ for i in range(5): marker()'
 		CONTAINER_PYTHON=python$version start_container "sid-$version" vizbpf-sid "$FOREVER"
 		pid=$CONTAINER_PID
 		start_vizbpf -q --container "sid-$version" -o a.json
-		stop_vizbpf
+		stop_after_calls
 		[ "$(pids_in a.json)" = "$pid" ]
 		[[ "$(label a.json "$pid" python)" == "$version."* ]]
 		[ "$(calls_of a.json work)" -gt 0 ]
@@ -102,7 +102,7 @@ for i in range(5): marker()'
 	need_image bullseye
 	start_container old vizbpf-bullseye "$FOREVER"
 	start_vizbpf -q -p "$CONTAINER_PID" -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(calls_of a.json leaf)" -gt 0 ]
 	[ "$(label a.json "$CONTAINER_PID" container)" = old ]
 }
@@ -113,7 +113,7 @@ for i in range(5): marker()'
 	docker exec gone sh -c 'f=$(readlink -f /usr/bin/python3) && cp $f /tmp/new && rm $f && mv /tmp/new $f'
 	[[ "$(readlink "/proc/$CONTAINER_PID/exe")" == *" (deleted)" ]]
 	start_vizbpf -q --container gone -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(calls_of a.json leaf)" -gt 0 ]
 }
 
@@ -122,7 +122,7 @@ for i in range(5): marker()'
 	start_container low vizbpf-trixie "$FOREVER" --user 4321:4321 --cap-drop ALL \
 		--security-opt no-new-privileges --read-only
 	start_vizbpf -q --container low -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(calls_of a.json leaf)" -gt 0 ]
 }
 
@@ -156,7 +156,7 @@ for i in range(5): marker()'
 	need_image trixie
 	start_container web vizbpf-trixie "$FOREVER"
 	DOCKER_HOST=unix:///nonexistent start_vizbpf -q --container "${CONTAINER_ID:0:12}" -o a.json
-	stop_vizbpf
+	stop_after_calls
 	[ "$(pids_in a.json)" = "$CONTAINER_PID" ]
 	[ "$(label a.json "$CONTAINER_PID" container)" = "${CONTAINER_ID:0:12}" ]
 }

@@ -67,7 +67,7 @@ check_group() { # v2 | CONTROLLER
 $TARGET"
 	for spec in "$(hierarchy "$1")/$name" "/$name" "$name"; do
 		start_vizbpf -q --cgroup "$spec" -o a.json
-		stop_vizbpf
+		stop_after_calls
 		[ "$(pids_in a.json | sort -n)" = "$(sort -n <<<"$inside")" ]
 	done
 	refute grep -qx "$outside" <(pids_in a.json)
@@ -128,7 +128,7 @@ for i in range(9): marker()"' sh "$GROUP" "$PYTHON" 3>&-
 	[ "$line" = ready ]
 	pid=$(runc state "$name" | jq .pid)
 	start_vizbpf -q --container "$name" -o a.json
-	stop_vizbpf
+	stop_after_calls
 	echo go >in
 	wait "$TARGETS"
 	TARGETS=

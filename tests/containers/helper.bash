@@ -89,3 +89,9 @@ pids_in() { # TRACE
 label() { # TRACE PID KEY
 	"$HERE/../processes/trace.py" "$1" label "$2" "$3"
 }
+
+# A busy target that waits for a processor makes its first recorded call some time after vizbpf is ready.
+stop_after_calls() {
+	sleep 0.5
+	stop_vizbpf
+}
