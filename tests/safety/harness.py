@@ -218,7 +218,8 @@ class Subject:
             self.let_recorder_out()
         self.check_clean(text)
         wait_for(lambda: not self.probes(),
-                 lambda: "%s: probes in the eval function at %s" % (text, self.probes()))
+                 lambda: "%s: probes in the eval function at %s, held by %s"
+                 % (text, self.probes(), probers(self.interpreter.path)))
 
     def let_recorder_out(self):
         """The recorder of engine trampoline takes itself out at the next call after it was told
@@ -359,6 +360,23 @@ def describe(status):
     if status is not None and status < 0:
         return "killed by " + signal.Signals(-status).name
     return "status %s" % status
+
+
+def probers(path):
+    """Which processes hold uprobes in files of this name, and for which process."""
+    found = []
+    for info in glob.glob("/proc/[0-9]*/fdinfo/*"):
+        try:
+            with open(info) as file:
+                said = file.read()
+            pid = info.split("/")[2]
+            if "uprobe" in said and os.path.basename(path) in said:
+                with open("/proc/%s/cmdline" % pid) as file:
+                    command = file.read().replace("\0", " ")
+                found.append("%s (%s): %s" % (pid, command, " ".join(said.split())))
+        except OSError:
+            pass  # it has ended
+    return "; ".join(found) or "nobody that could be seen"
 
 
 def wait_for(condition, text, patience=15):
