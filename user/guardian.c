@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "guardian_journal.h"
+#include "guardian_probes.h"
 #include "guardian_undo.h"
 
 enum {
@@ -36,6 +37,7 @@ struct viz_guardian {
 	int kick; /* eventfd: look at the journal's head now */
 	pid_t child;
 	time_t checked; /* when the child was last seen alive */
+	bool settled;
 	int links[VIZ_JOURNAL_LINKS]; /* the guardian's own fds, 0: none */
 };
 
@@ -162,6 +164,26 @@ static void give_up_links(struct viz_guardian *g)
 			close(g->links[i]);
 }
 
+/* Comes last: it asks file systems that may not answer. */
+static void take_out_probes(const struct viz_journal *journal)
+{
+	int taken = 0, i;
+	pid_t last = 0;
+
+	for (i = 0; i < VIZ_JOURNAL_ENTRIES; i++) {
+		pid_t pid = journal->entries[i].pid;
+
+		if (pid > 0 && pid != last)
+			taken += viz_probes_left__take_out(pid);
+		last = pid;
+	}
+	taken += viz_probes_left__take_out(0);
+	if (taken)
+		viz_info("vizbpf (pid %d) was killed: its guardian took out %d probes that were "
+			 "left",
+			 journal->owner, taken);
+}
+
 static void clean_up(struct viz_guardian *g, int map_fd)
 {
 	struct viz_journal *journal = g->journal;
@@ -189,6 +211,7 @@ static void clean_up(struct viz_guardian *g, int map_fd)
 			  report.failed, strerror(report.last_errno));
 	else
 		viz_journal__unlink(g->dir, journal);
+	take_out_probes(journal);
 }
 
 /* The owner does not go round his loop: nobody reads the records of stopped processes. */
@@ -319,7 +342,7 @@ int viz_guardian__restore(pid_t pid)
 {
 	struct viz_undo_report report = {0};
 	char why[256];
-	int dir, seen;
+	int dir, seen, probes;
 
 	dir = viz_journal__open_dir(0, why, sizeof(why));
 	if (dir == -ENOENT) {
@@ -342,6 +365,9 @@ int viz_guardian__restore(pid_t pid)
 			  strerror(report.last_errno));
 		return 1;
 	}
+	probes = viz_probes_left__take_out(pid);
+	if (probes)
+		printf("Took out %d probes that were left.\n", probes);
 	return 0;
 }
 
@@ -507,12 +533,10 @@ void viz_guardian__beat(struct viz_guardian *g)
 		kick(g);
 }
 
-void viz_guardian__finish(struct viz_guardian *g)
+void viz_guardian__settle(struct viz_guardian *g)
 {
 	struct viz_undo_report report = {0};
 
-	if (!g)
-		return;
 	viz_undo__writes(g->journal, 0, &report);
 	viz_undo__stops(g->journal, atomic_load(&g->journal->watch) - 1, true, &report);
 	if (report.failed)
@@ -520,6 +544,15 @@ void viz_guardian__finish(struct viz_guardian *g)
 			  strerror(report.last_errno));
 	else
 		viz_journal__unlink(g->dir, g->journal);
+	g->settled = true;
+}
+
+void viz_guardian__finish(struct viz_guardian *g)
+{
+	if (!g)
+		return;
+	if (!g->settled)
+		viz_guardian__settle(g);
 	atomic_store(&g->journal->finished, 1);
 	kick(g);
 	while (waitpid(g->child, NULL, 0) < 0 && errno == EINTR)

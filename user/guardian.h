@@ -67,7 +67,11 @@ int viz_guardian__clear(struct viz_guardian *g, pid_t pid);
  * on our behalf, its slot cleared; everything else waits. Also replaces a guardian that died.
  */
 void viz_guardian__beat(struct viz_guardian *g);
-/* Normal end: everything left is undone, the journal removed, the guardian gone. */
+/* Normal end: everything left is undone, and the journal removed if all could be. Then the probes
+ * go, which takes a while and leaves breakpoints when vizbpf is killed meanwhile: the guardian
+ * is still there. */
+void viz_guardian__settle(struct viz_guardian *g);
+/* The probes are gone: so is the guardian. Settles what is not settled. */
 void viz_guardian__finish(struct viz_guardian *g);
 
 /* Takes @pid for this vizbpf (lock under /run/vizbpf). 0, or -EBUSY with a line in @why that

@@ -521,10 +521,11 @@ int viz_session__run(struct viz_options *opt)
 	viz_summary__end(s, err);
 cleanup:
 	if (s->guardian)
-		viz_guardian__finish(s->guardian);
+		viz_guardian__settle(s->guardian);
 	viz_custom_events__free(s->custom);
 	viz_probes__free(s->probes);
 	viz_lives__free(s->lives);
+	viz_guardian__finish(s->guardian);
 	viz_timeline__free(s->timeline);
 	viz_writer__free(s->writer);
 	if (s->trace)

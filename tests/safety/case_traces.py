@@ -70,6 +70,37 @@ def killed(args):
 
 
 @scenario
+def killed_while_ending(args):
+    """SIGKILL while probes are taken out, where the kernel gives up and leaves breakpoints: they go, too"""
+    generator = random.Random(args.seed)
+
+    def run(python):
+        subjects = [Subject(python) for _ in range(6)]
+        for number in range(args.times or 8):
+            tracer = Tracer(*(word for one in subjects for word in ("-p", one.pid)), output="/dev/null", engine="eval")
+            alone = number % 2 and tracer.guardian()
+            tracer.process.send_signal(signal.SIGINT)
+            # Most of what an end does is taking them out; which moment is met is what is random.
+            time.sleep(generator.uniform(0, 0.06))
+            if alone:
+                try:
+                    os.kill(alone, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # all was done
+            tracer.process.kill()
+            tracer.process.wait()
+            if alone:
+                subprocess.run([VIZBPF, "--restore"], check=True, stdout=subprocess.DEVNULL)
+            for one in subjects:
+                one.check_untouched("end %d%s" % (number, ", --restore" if alone else ""), engine="eval")
+        for one in subjects:
+            equal(one.ask("burst", 100)["sum"], 5050, "sum afterwards")
+            one.end()
+
+    each(some(args, few=True), run)
+
+
+@scenario
 def guardian_killed_too(args):
     """vizbpf and its guardian are killed: --restore puts back, and so does the next vizbpf"""
 

@@ -16,6 +16,7 @@ load common.bash
 @test "depth: recording goes on when the end of such a thread is lost" { scenario --core small_stack_unseen; }
 @test "no trace left: SIGINT, SIGTERM, -d" { scenario --core ends_normally; }
 @test "no trace left: SIGKILL at random moments" { scenario --core --times 4 killed; }
+@test "no trace left: SIGKILL while the probes are taken out" { scenario --core killed_while_ending; }
 @test "no trace left: the guardian is killed too, --restore" { scenario --core guardian_killed_too; }
 @test "no trace left: children that inherited the slot" { scenario --core children_that_inherited; }
 @test "load: attach and detach under 8 busy threads" { scenario --core --times 3 cycles; }

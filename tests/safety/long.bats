@@ -16,6 +16,7 @@ load common.bash
 @test "no trace left: SIGINT, SIGTERM, -d" { scenario ends_normally; }
 @test "no trace left: SIGKILL at 100 random moments" { scenario --core --times 100 killed; }
 @test "no trace left: SIGKILL at random moments, every minor version" { scenario --times 10 killed; }
+@test "no trace left: SIGKILL while the probes are taken out" { scenario killed_while_ending; }
 @test "no trace left: the guardian is killed too, --restore" { scenario guardian_killed_too; }
 @test "no trace left: children that inherited the slot" { scenario children_that_inherited; }
 @test "load: 200 cycles of attach and detach under 8 busy threads" { scenario --core --times 200 cycles; }

@@ -3,6 +3,7 @@
  * user/guardian*.c: what is written into targets is taken back, whoever is killed.
  * Build: gcc -fsanitize=address,undefined -D_GNU_SOURCE -Iuser -DVIZ_RUN_DIR='"/tmp/vizbpf-test-run"'
  *	tests/unit/guardian_test.c user/guardian.c user/guardian_journal.c user/guardian_undo.c
+ *	user/guardian_probes.c user/target/process_maps.c
  *	user/target/remote.c user/base/log.c -lbpf -lpthread
  *
  * Each case has a target with a child that it forks after the write, a tracer that makes the
