@@ -35,6 +35,7 @@ enum {
 	IDLE_MS = 20, /* the same, when there were none for a while: */
 	IDLE_TURNS = 20,
 	TICK_NS = 100 * 1000 * 1000, /* housekeeping */
+	HURRY_NS = 5 * 1000 * 1000, /* the same, where the target pays for what is waited for */
 	RING_BYTES = 32 << 20,
 	DRAIN_NS = 20 * 1000 * 1000, /* how long calls are taken in before something else */
 	FLUSH_SHARE = 50, /* of the time at most goes into ends of the file: 2 % */
@@ -372,8 +373,9 @@ static void loop(struct viz_session *s)
 		viz_live_names__soon(s->names, s);
 		idle = s->records + s->trace->calls == before ? idle + 1 : 0;
 		now = viz_session__now();
-		if (now >= next_tick) {
-			next_tick = now + TICK_NS;
+		if (now >= next_tick || (s->hurry && now + HURRY_NS < next_tick)) {
+			next_tick = now + (s->hurry ? HURRY_NS : TICK_NS);
+			s->hurry -= s->hurry > 0;
 			tick(s);
 		}
 		take_signal(s, s->signals);

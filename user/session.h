@@ -128,6 +128,7 @@ struct viz_session {
 	uint32_t nr_lanes, cap_lanes;
 	uint64_t lanes_made; /* so far, those that are gone included */
 	unsigned int ended; /* lanes and targets since the last sweep */
+	unsigned int hurry; /* so many ticks are to come soon */
 	uint64_t next_trim; /* ns; 0: nothing was swept since */
 	unsigned int nr_active; /* targets in state ACTIVE or WANTED */
 	uint64_t records, calls_before_tick;
