@@ -32,6 +32,8 @@ static const insn_t breakpoint = 0xcc;
 #define PRESENT (1ull << 63)
 #define OF_FILE (1ull << 61)
 
+enum { INSNS = PAGE / sizeof(insn_t), AROUND = 16 / sizeof(insn_t) };
+
 struct place {
 	uint64_t inode, offset;
 	unsigned int dev_major, dev_minor;
@@ -39,6 +41,7 @@ struct place {
 
 struct search {
 	pid_t pid;
+	bool everywhere; /* not only in the files of interpreters */
 	int mem, pagemap;
 	uint64_t pages; /* looked at in this process */
 	unsigned int type; /* of perf's uprobes */
@@ -78,18 +81,36 @@ static void touch(const struct search *s, int file, uint64_t offset)
 		close(event);
 }
 
+/*
+ * The only thing that differs around here, and in place of code: what the recorder of engine
+ * trampoline or somebody else wrote has such bytes, too, and what would be put there is what the
+ * file has. Where the recorder is the file has zeros, and no instruction that is probed is one.
+ */
+static bool is_breakpoint(const insn_t *now, const insn_t *was, size_t i)
+{
+	size_t from = i < AROUND ? 0 : i - AROUND;
+	size_t to = i + AROUND < INSNS ? i + AROUND : INSNS - 1;
+
+	if (now[i] != breakpoint || was[i] == breakpoint || !was[i])
+		return false;
+	for (size_t k = from; k <= to; k++)
+		if (k != i && now[k] != was[k] && now[k] != breakpoint)
+			return false;
+	return true;
+}
+
 static void look_at_page(struct search *s, const struct viz_map *map, int file, uint64_t at)
 {
-	insn_t now[PAGE / sizeof(insn_t)], was[PAGE / sizeof(insn_t)], then;
+	insn_t now[INSNS], was[INSNS], then;
 	uint64_t offset = map->offset + (at - map->start);
 
 	if (pread(s->mem, now, PAGE, (off_t)at) != PAGE ||
 	    pread(file, was, PAGE, (off_t)offset) != PAGE)
 		return;
-	for (size_t i = 0; i < PAGE / sizeof(insn_t); i++) {
+	for (size_t i = 0; i < INSNS; i++) {
 		uint64_t place = i * sizeof(insn_t);
 
-		if (now[i] != breakpoint || was[i] == breakpoint || tried(s, map, offset + place))
+		if (!is_breakpoint(now, was, i) || tried(s, map, offset + place))
 			continue;
 		touch(s, file, offset + place);
 		s->taken +=
@@ -104,7 +125,8 @@ static int look_at_map(const struct viz_map *map, void *ctx)
 	uint64_t entries[512], pages = (map->end - map->start) / PAGE, first;
 	int file = -1;
 
-	if (!map->exec || map->write || !map->inode || map->shared)
+	if (!map->exec || map->write || !map->inode || map->shared ||
+	    (!s->everywhere && !strstr(map->path, "python")))
 		return 0;
 	s->pages += pages;
 	if (s->pages > PAGES)
@@ -187,6 +209,7 @@ int viz_probes_left__take_out(pid_t pid)
 
 	if (!s || sysconf(_SC_PAGESIZE) != PAGE || !read_type(&s->type))
 		goto cleanup;
+	s->everywhere = pid != 0;
 	if (pid) {
 		look_at_process(s, pid);
 	} else {

@@ -11,9 +11,10 @@
 #include <sys/types.h>
 
 /*
- * Looks through the code of @pid (0: of every process) and takes out what is left. Breakpoints
- * of living probes stay, and a process with a debugger is left alone. Returns how many places
- * it was.
+ * Looks through the code of @pid (0: through that of Python in every process) and takes out what is
+ * left. Breakpoints of living probes stay, what else was written into code is not touched,
+ * and a process with a debugger is left alone. May wait for the file system that the code is from.
+ * Returns how many places it was.
  */
 int viz_probes_left__take_out(pid_t pid);
 
