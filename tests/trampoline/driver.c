@@ -328,60 +328,66 @@ static int run(double seconds, int follow)
 	return 0;
 }
 
+static void take_options(int argc, char **argv, struct viz_trampoline_params *params,
+			 double *seconds)
+{
+	int opt;
+
+	while ((opt = getopt(argc, argv, "d:r:m:R:T:D:s:cxfgv")) > 0) {
+		switch (opt) {
+		case 'd':
+			*seconds = atof(optarg);
+			break;
+		case 'r':
+			params->ring_size = strtoul(optarg, NULL, 0);
+			break;
+		case 'm':
+			params->min_duration = strtoul(optarg, NULL, 0);
+			break;
+		case 'R':
+			reject_name = optarg;
+			params->judges = true;
+			break;
+		case 'T':
+			tree_name = optarg;
+			params->judges = true;
+			break;
+		case 'D':
+			params->max_depth = (uint32_t)atoi(optarg);
+			break;
+		case 's':
+			pause_ms = atoi(optarg);
+			break;
+		case 'c':
+			params->c_functions = true;
+			break;
+		case 'x':
+			params->exceptions = true;
+			break;
+		case 'f':
+			params->follow = true;
+			break;
+		case 'g':
+			greenlets = 1;
+			break;
+		default:
+			viz_log__enable_all();
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct viz_trampoline_params params = {0};
 	struct viz_builds *builds = viz_builds__new();
 	char why[512] = "";
 	double seconds = 2, begin;
-	int err, opt, verbose = 0, status;
+	int err, status;
 
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	funcs = calloc(FUNCS, sizeof(*funcs));
-	while ((opt = getopt(argc, argv, "d:r:m:R:T:D:s:cxfgv")) > 0) {
-		switch (opt) {
-		case 'd':
-			seconds = atof(optarg);
-			break;
-		case 'r':
-			params.ring_size = strtoul(optarg, NULL, 0);
-			break;
-		case 'm':
-			params.min_duration = strtoul(optarg, NULL, 0);
-			break;
-		case 'R':
-			reject_name = optarg;
-			params.judges = true;
-			break;
-		case 'T':
-			tree_name = optarg;
-			params.judges = true;
-			break;
-		case 'D':
-			params.max_depth = (uint32_t)atoi(optarg);
-			break;
-		case 's':
-			pause_ms = atoi(optarg);
-			break;
-		case 'c':
-			params.c_functions = true;
-			break;
-		case 'x':
-			params.exceptions = true;
-			break;
-		case 'f':
-			params.follow = true;
-			break;
-		case 'g':
-			greenlets = 1;
-			break;
-		default:
-			verbose = 1;
-		}
-	}
-	if (verbose)
-		viz_log__enable_all();
+	take_options(argc, argv, &params, &seconds);
 	err = viz_interpreter__find(builds, atoi(argv[optind]), &interps[0], why, sizeof(why));
 	if (err) {
 		printf("refused: %s\n", why);
