@@ -3,8 +3,9 @@
  * Where the caves do not hold the recorder: only the smaller loader goes into one. It maps memory
  * when the interpreter comes by, and the recorder is written there.
  *
- * The memory is the target's own and private, whatever it may have put there: a write to
- * /proc/PID/mem changes nothing that it shares with others.
+ * Whatever a hostile target has put there instead, a write to /proc/PID/mem changes nothing that the
+ * target could not change itself: of a shared mapping only what it has mapped writable (mm/gup.c,
+ * check_vma_flags(), FOLL_FORCE).
  */
 #include <errno.h>
 #include <string.h>
